@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# A front for Meson: the commands that a visitor needs, each without arguments.
+
+BUILD ?= build
+prefix ?= /usr/local
+PYTHON ?= /usr/bin/python3
+export PYTHON
+
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@command -v meson >/dev/null || { echo "meson is missing: run 'make deps' first" >&2; exit 1; }
+	meson setup --prefix=$(prefix) $(BUILD)
+
+# Installs what is missing on Debian; 'make deps' alone takes everything.
+DEPS ?= build demo check conformance bench lint
+deps:
+	tools/deps.sh $(DEPS)
+
+demo:
+	tools/deps.sh build demo
+	$(MAKE) all
+	tools/demo.sh $(BUILD)
+
+check:
+	tools/deps.sh build check
+	$(MAKE) all
+	tools/check.sh $(BUILD)
+
+conformance:
+	tools/deps.sh build conformance
+	$(MAKE) all
+	TLSULP_BUILD=$(abspath $(BUILD)) tests/conformance/run.sh
+
+bench:
+	tools/deps.sh build bench
+	$(MAKE) all
+	TLSULP_BUILD=$(abspath $(BUILD)) bench/run.sh
+
+install: all
+	tools/install.sh $(BUILD) $(prefix)
+
+fmt:
+	tools/sources.sh | xargs clang-format -i
+
+lint:
+	tools/deps.sh lint
+	tools/lint.sh
+
+clean:
+	rm -rf $(BUILD) build-asan build-tsan
+
+.PHONY: all deps demo check conformance bench install fmt lint clean

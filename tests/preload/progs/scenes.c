@@ -1,0 +1,581 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * scenes PORT SCENE [ARG]: what programs do around a TLS socket. What the wire
+ * must show is in test_fail_closed.py.
+ */
+#include "peer.h"
+
+#include <aio.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#define TAG 1
+
+extern char **environ;
+static const char *arg = "";
+
+/* A system call that no preload sees. */
+static long raw(long number, long a, long b, long c)
+{
+	long result;
+#if defined(__x86_64__)
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(number), "D"(a), "S"(b), "d"(c)
+			 : "rcx", "r11", "memory");
+#elif defined(__aarch64__)
+	register long x8 __asm__("x8") = number, x0 __asm__("x0") = a;
+	register long x1 __asm__("x1") = b, x2 __asm__("x2") = c;
+
+	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2) : "memory");
+	result = x0;
+#else
+#error "no raw system call for this machine"
+#endif
+	return result;
+}
+
+/* ---- vfork ---- */
+
+static void vfork_child(int fd)
+{
+	pid_t pid = vfork();
+
+	if (!pid) {
+		if (!strcmp(arg, "close"))
+			close(fd);
+		else if (!strcmp(arg, "closefrom"))
+			closefrom(3);
+		else if (!strcmp(arg, "dup2"))
+			dup2(open("/dev/null", O_RDWR), fd);
+		else if (!strcmp(arg, "syscall"))
+			syscall(SYS_close_range, 3, ~0u, 0);
+		else if (!strcmp(arg, "onto1")) /* then the new program prints to it */
+			dup2(fd, 1);
+		else
+			close_range(3, ~0u, 0);
+		execl("/bin/sh", "sh", "-c", "echo leak", NULL);
+		_exit(1);
+	}
+	CHECK(pid > 0 && waitpid(pid, NULL, 0) == pid);
+}
+
+static void scene_vfork(void)
+{
+	int fd = peer_tls(TAG);
+
+	say_str(fd, "before ");
+	vfork_child(fd);
+	say_str(fd, "after");
+}
+
+/* posix_spawn, system, popen: the child closes all, or has the socket as its output. */
+static void scene_spawn(void)
+{
+	char *args[] = { "sh", "-c", "echo leak; echo leak >&2", NULL };
+	posix_spawn_file_actions_t actions;
+	int fd = peer_tls(TAG);
+	pid_t pid = 0;
+	FILE *f;
+
+	say_str(fd, "before ");
+	CHECK(posix_spawn_file_actions_init(&actions) == 0);
+	CHECK(posix_spawn_file_actions_addclosefrom_np(&actions, 3) == 0);
+	if (!strcmp(arg, "spawn")) {
+		CHECK(posix_spawn(&pid, "/bin/sh", &actions, NULL, args, environ) == 0);
+		CHECK(waitpid(pid, NULL, 0) == pid);
+	} else if (!strcmp(arg, "system")) {
+		CHECK(system("exec 3>&- 4>&- 5>&-; true") == 0);
+	} else if (!strcmp(arg, "popen")) {
+		f = popen("exec 3>&- 4>&- 5>&-; true", "r");
+		CHECK(f && pclose(f) == 0);
+	} else { /* std: the program's own 1 and 2 are the socket */
+		CHECK(dup2(fd, 1) == 1 && dup2(fd, 2) == 2);
+		system("echo leak; echo leak >&2");
+		f = popen("echo leak >&2", "r");
+		CHECK(f && pclose(f) >= 0);
+		CHECK(posix_spawn(&pid, "/bin/sh", NULL, NULL, args, environ) == 0);
+		CHECK(waitpid(pid, NULL, 0) == pid);
+	}
+	say_str(fd, "after");
+}
+
+/* A forked child makes the socket its output and becomes another program. */
+static void scene_fork_exec(void)
+{
+	int fd = peer_tls(TAG);
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (!strcmp(arg, "dup2"))
+			dup2(fd, 1);
+		else if (!strcmp(arg, "fcntl"))
+			CHECK(close(1) == 0 && fcntl(fd, F_DUPFD, 1) == 1);
+		execl("/bin/sh", "sh", "-c", "echo leak; echo leak >&3", NULL);
+		_exit(1);
+	}
+	CHECK(pid > 0 && waitpid(pid, NULL, 0) == pid);
+	say_str(fd, "after");
+}
+
+/* ---- stdio ---- */
+
+static void scene_fdopen(void)
+{
+	int fd = peer_socket();
+	FILE *f = NULL;
+
+	peer_connect(fd, TAG);
+	if (!strcmp(arg, "before"))
+		f = fdopen(fd, "w");
+	peer_attach(fd);
+	if (!strcmp(arg, "attached"))
+		f = fdopen(fd, "w");
+	peer_key(fd, TAG, TLS_TX);
+	if (!f)
+		f = fdopen(fd, "w");
+	CHECK(f && fprintf(f, "he%s", "ll") > 0 && fputc('o', f) == 'o' && fflush(f) == 0);
+	CHECK(fwrite(" there", 1, 6, f) == 6);
+	if (!strcmp(arg, "unflushed"))
+		exit(0);
+	CHECK(fclose(f) == 0);
+}
+
+/* printf and its kin where 0, 1 and 2 are the socket. */
+static void scene_std(void)
+{
+	int fd = peer_socket();
+	FILE *old = stdout;
+
+	peer_connect(fd, TAG);
+	if (!strcmp(arg, "inherited")) /* there before the ULP, as under inetd */
+		for (int i = 0; i <= 2; i++)
+			CHECK(syscall(SYS_dup3, fd, i, 0) == i);
+	peer_keys(fd, TAG);
+	if (!strcmp(arg, "later")) {
+		printf("held ");
+		for (int i = 0; i <= 2; i++)
+			CHECK(dup2(fd, i) == i);
+	}
+	if (!strcmp(arg, "copy")) {
+		CHECK(close(1) == 0 && dup(fd) == 1);
+		CHECK(dup2(fd, 2) == 2);
+	}
+	printf("out ");
+	CHECK(fflush(stdout) == 0);
+	fprintf(stderr, "err ");
+	errno = ENOENT;
+	perror("perror");
+	fflush(stderr);
+	fprintf(old, "stale");
+	fflush(old);
+	CHECK(write(1, "end", 3) == 3);
+	exit(0); /* with "stale" still in the old buffer */
+}
+
+/* A FILE of libc's whose number becomes the socket's. */
+static void scene_stale_file(void)
+{
+	FILE *f = fopen("/dev/null", "w");
+	int fd = peer_tls(TAG);
+
+	fprintf(f, "held ");
+	CHECK(dup2(fd, fileno(f)) >= 0);
+	fprintf(f, "stale");
+	fflush(f);
+	say_str(fd, "end");
+	if (!strcmp(arg, "fclose")) {
+		close(fd);
+		fclose(f); /* the last number of the socket */
+		pause();
+	}
+}
+
+/* ---- a number used again ---- */
+
+static void scene_reuse(void)
+{
+	int fd = peer_tls(TAG), other;
+	FILE *f;
+
+	say_str(fd, "tls");
+	if (!strcmp(arg, "close")) {
+		close(fd);
+	} else if (!strcmp(arg, "close_range")) {
+		close_range(fd, fd, 0);
+	} else if (!strcmp(arg, "closefrom")) {
+		closefrom(fd);
+		words = 2;
+	} else if (!strcmp(arg, "fclose")) {
+		f = fdopen(fd, "r+");
+		CHECK(f && fclose(f) == 0);
+	} else if (!strcmp(arg, "syscall")) {
+		syscall(SYS_close, fd);
+	} else if (!strcmp(arg, "raw")) { /* not seen: but socket() on the number is */
+		raw(SYS_close, fd, 0, 0);
+	} else {
+		other = peer_plain();
+		CHECK(dup2(other, fd) == fd && close(other) == 0);
+		say_str(fd, "plain");
+		return;
+	}
+	other = peer_plain();
+	CHECK(other == fd);
+	say_str(other, "plain");
+}
+
+/* ---- copies of the socket that are older than its ULP ---- */
+
+static void send_fd(int sock, int fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	struct iovec iov = { "x", 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
+
+	m->cmsg_level = SOL_SOCKET;
+	m->cmsg_type = SCM_RIGHTS;
+	m->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(m), &fd, sizeof(fd));
+	if (sendmsg(sock, &msg, 0) == 1)
+		errno = 0;
+}
+
+static int receive_fd(int sock)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	char byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	int fd;
+
+	CHECK(recvmsg(sock, &msg, 0) == 1 && msg.msg_controllen);
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	return fd;
+}
+
+static void scene_copy_before(void)
+{
+	int fd = peer_socket(), copy = -1, pair[2];
+	FILE *f = NULL;
+
+	peer_connect(fd, TAG);
+	if (!strcmp(arg, "dup"))
+		copy = dup(fd);
+	else if (!strcmp(arg, "fcntl"))
+		copy = fcntl(fd, F_DUPFD_CLOEXEC, 50);
+	else if (!strcmp(arg, "dup2"))
+		copy = dup2(fd, 60);
+	else if (!strcmp(arg, "file")) {
+		copy = dup(fd);
+		f = fdopen(copy, "w");
+	} else {
+		CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+		send_fd(pair[0], fd);
+		copy = receive_fd(pair[1]);
+	}
+	CHECK(copy > fd);
+	peer_keys(fd, TAG);
+	if (f)
+		CHECK(fputs("copy ", f) >= 0 && fflush(f) == 0);
+	else
+		say_str(copy, "copy ");
+	CHECK(setsockopt(copy, IPPROTO_TCP, TCP_ULP, "tls", 4) == -1 && errno == EEXIST);
+	say_str(fd, "first");
+}
+
+static void scene_rights(void)
+{
+	int fd = peer_tls(TAG), pair[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	send_fd(pair[0], fd);
+	CHECK(errno == EOPNOTSUPP);
+	say_str(fd, "ok");
+}
+
+/* ---- what a preload cannot see ---- */
+
+static void scene_uring(void)
+{
+	uint32_t params[32] = { 0 };
+	int fd = peer_socket();
+	long ring = strcmp(arg, "raw") ? syscall(SYS_io_uring_setup, 4, params)
+				       : raw(SYS_io_uring_setup, 4, (long)params, 0);
+
+	if (ring < 0)
+		_exit(77);
+	peer_connect(fd, TAG);
+	if (setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", 4)) {
+		CHECK(errno == ENOENT);
+		_exit(2);
+	}
+	peer_key(fd, TAG, TLS_TX);
+	say_str(fd, "ok");
+}
+
+static void scene_raw_write(void)
+{
+	int fd = peer_tls(TAG);
+
+	say_str(fd, "before");
+	CHECK(raw(SYS_write, fd, (long)"leak", 4) == 4);
+	if (!strcmp(arg, "shutdown")) {
+		shutdown(fd, SHUT_WR);
+		CHECK(send(fd, "after", 5, MSG_NOSIGNAL) == -1 && errno == EBADMSG);
+	}
+	CHECK(close(fd) == 0);
+}
+
+/* ---- accepted means delivered ---- */
+
+#define CHUNK 5000
+
+/* Send until the socket takes no more, on a small buffer; how many bytes were accepted. */
+static size_t send_until_full(int fd)
+{
+	static uint8_t buf[CHUNK];
+	size_t sent = 0;
+	ssize_t n;
+
+	for (;;) {
+		fill(buf, sizeof(buf), sent);
+		n = send(fd, buf, sizeof(buf), MSG_DONTWAIT);
+		if (n <= 0)
+			break;
+		sent += n;
+	}
+	CHECK(errno == EAGAIN);
+	return sent;
+}
+
+static int small_socket(void)
+{
+	int fd = peer_socket(), size = 30000;
+
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == 0);
+	peer_connect(fd, TAG);
+	peer_keys(fd, TAG);
+	return fd;
+}
+
+static void tell(size_t n)
+{
+	char text[32];
+
+	n = snprintf(text, sizeof(text), "%zu\n", n);
+	CHECK(syscall(SYS_write, 1, text, n) == (long)n);
+}
+
+static int end_by(int fd)
+{
+	if (!strcmp(arg, "close"))
+		return close(fd), pause();
+	if (!strcmp(arg, "close_exit"))
+		return close(fd), 0;
+	if (!strcmp(arg, "shutdown"))
+		return shutdown(fd, SHUT_WR), pause();
+	if (!strcmp(arg, "exit"))
+		exit(0);
+	if (!strcmp(arg, "_exit"))
+		_exit(0);
+	if (!strcmp(arg, "quick_exit"))
+		quick_exit(0);
+	if (!strcmp(arg, "syscall"))
+		return syscall(SYS_exit_group, 0);
+	if (!strcmp(arg, "exec"))
+		return execl("/bin/true", "true", NULL);
+	if (!strcmp(arg, "poll")) {
+		struct pollfd p = { fd, POLLIN, 0 };
+
+		poll(&p, 1, -1);
+		return 0;
+	}
+	if (!strcmp(arg, "sleep"))
+		return pause();
+	if (!strcmp(arg, "thread_exit"))
+		pthread_exit(NULL);
+	if (!strcmp(arg, "kill"))
+		raise(SIGKILL);
+	return 0; /* return from main */
+}
+
+static int scene_full(void)
+{
+	int fd = small_socket();
+
+	tell(send_until_full(fd));
+	return end_by(fd);
+}
+
+static int scene_more(void)
+{
+	int fd = peer_tls(TAG);
+
+	CHECK(send(fd, "hello", 5, MSG_MORE) == 5);
+	tell(5);
+	return end_by(fd);
+}
+
+static void scene_linger_zero(void)
+{
+	struct linger l = { 1, 0 };
+	int fd = small_socket();
+
+	send_until_full(fd);
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l)) == 0);
+	alarm(5);
+	CHECK(close(fd) == 0);
+}
+
+/* A child that ends, or becomes another program, does not wait for its parent's connections. */
+static void scene_child_of_full(void)
+{
+	int fd = small_socket();
+	pid_t pid;
+
+	tell(send_until_full(fd));
+	pid = fork();
+	if (!pid) {
+		alarm(3);
+		if (!strcmp(arg, "exec"))
+			execl("/bin/true", "true", NULL);
+		_exit(0);
+	}
+	int status;
+
+	CHECK(waitpid(pid, &status, 0) == pid);
+	if (!WIFEXITED(status))
+		die("the child hung");
+}
+
+/* ---- threads ---- */
+
+#define NUMBER 100
+#define HAMMERS 3
+
+static atomic_int resting;
+static atomic_bool rest, over;
+
+/* Sends to or receives from whatever has the number. */
+static void *hammer(void *receives)
+{
+	char buf[512];
+
+	while (!over) {
+		if (rest) {
+			resting++;
+			while (rest)
+				;
+			resting--;
+		}
+		memset(buf, 'x', sizeof(buf));
+		if (receives)
+			recv(NUMBER, buf, sizeof(buf), MSG_DONTWAIT);
+		else
+			send(NUMBER, buf, sizeof(buf), MSG_DONTWAIT | MSG_NOSIGNAL);
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void set_rest(bool on)
+{
+	rest = on;
+	while (!over && resting != (on ? HAMMERS : 0))
+		sched_yield();
+}
+
+/*
+ * One thread gives the number from connection to connection, others use it all
+ * the time: from TLS to TLS at once, from TLS to plain, to nothing and then
+ * plain. From plain or nothing to TLS they rest: there a call may be on its way
+ * into the kernel with what was true of the number before, and no preload can
+ * call it back (the program uses a number that it closed).
+ */
+static void scene_race(void)
+{
+	pthread_t threads[HAMMERS];
+	int rounds = atoi(arg);
+	bool was_tls = false;
+
+	for (int i = 0; i < HAMMERS; i++)
+		CHECK(pthread_create(&threads[i], NULL, hammer, i == 2 ? "recv" : NULL) == 0);
+	for (int i = 0; i < rounds; i++) {
+		bool tls = i % 4 != 3;
+		int fd = tls ? peer_tls(1 + i % 100) : peer_plain();
+
+		if (tls && !was_tls)
+			set_rest(true);
+		if (!tls && i % 8 == 3) {
+			CHECK(close(NUMBER) == 0);
+			CHECK(fcntl(fd, F_DUPFD, NUMBER) == NUMBER);
+		} else {
+			CHECK(dup2(fd, NUMBER) == NUMBER);
+		}
+		CHECK(close(fd) == 0);
+		set_rest(false);
+		was_tls = tls;
+		for (volatile int spin = 0; spin < i % 50 * 500; spin++)
+			;
+	}
+	over = true;
+	for (int i = 0; i < HAMMERS; i++)
+		pthread_join(threads[i], NULL);
+}
+
+int main(int argc, char **argv)
+{
+	const struct {
+		const char *name;
+		void (*run)(void);
+	} scenes[] = {
+		{ "vfork", scene_vfork },
+		{ "spawn", scene_spawn },
+		{ "fork_exec", scene_fork_exec },
+		{ "fdopen", scene_fdopen },
+		{ "std", scene_std },
+		{ "stale_file", scene_stale_file },
+		{ "reuse", scene_reuse },
+		{ "copy_before", scene_copy_before },
+		{ "rights", scene_rights },
+		{ "uring", scene_uring },
+		{ "raw_write", scene_raw_write },
+		{ "linger_zero", scene_linger_zero },
+		{ "child_of_full", scene_child_of_full },
+		{ "race", scene_race },
+	};
+
+	peer_init(argv[1]);
+	arg = argc > 3 ? argv[3] : "";
+	if (!strcmp(argv[2], "full"))
+		return scene_full();
+	if (!strcmp(argv[2], "more"))
+		return scene_more();
+	for (size_t i = 0; i < sizeof(scenes) / sizeof(scenes[0]); i++) {
+		if (!strcmp(argv[2], scenes[i].name)) {
+			scenes[i].run();
+			return 0;
+		}
+	}
+	die("no scene %s", argv[2]);
+}

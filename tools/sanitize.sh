@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Usage: tools/sanitize.sh asan|tsan
+# asan: unit and integration tests with the address and undefined behaviour sanitizers,
+# in build-asan. tsan: unit tests with the thread sanitizer, in build-tsan.
+# A sanitizer's report is a failure even if no test noticed it. TLSULP_SANITIZER tells the
+# tests, so that those which cannot work so (valgrind, memory limits) skip themselves.
+# The last line is "N passed, M failed".
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+passed=0 failed=0
+export TLSULP_SANITIZER=${1-}
+build=$PWD/build-$TLSULP_SANITIZER
+reports=$build/reports
+export MESON_TEST_ARGS='--timeout-multiplier=5'
+
+make_build() {
+	if [ ! -e "$build/build.ninja" ]; then
+		meson setup "$build" -Db_sanitize="$1" -Db_lundef=false || exit 1
+	fi
+	ninja -C "$build" || exit 1
+	rm -rf "$reports"
+	mkdir "$reports"
+}
+
+check() {
+	local log=$build/check.log line
+	tools/check.sh "$build" "$@" | tee "$log"
+	line=$(tail -n 1 "$log")
+	if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+		passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
+	else
+		failed=$((failed + 1))
+	fi
+}
+
+count_reports() {
+	local found
+	found=$(find "$reports" -type f -size +0)
+	[ -n "$found" ] || return
+	# shellcheck disable=SC2086 # no spaces in these names
+	head -n 60 $found
+	failed=$((failed + $(wc -l <<<"$found")))
+}
+
+case $TLSULP_SANITIZER in
+asan)
+	make_build address,undefined
+	export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+	export ASAN_OPTIONS=log_path=$reports/unit
+	check unit
+	# The programs that the library is preloaded into have no sanitizer of their own: its
+	# runtime comes in through the library, too late for the check of the link order, and
+	# their leaks are theirs.
+	export ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0:log_path=$reports/integration
+	check integration
+	;;
+tsan)
+	make_build thread
+	export TSAN_OPTIONS=log_path=$reports/unit:halt_on_error=1
+	check unit
+	;;
+*)
+	echo "usage: tools/sanitize.sh asan|tsan" >&2
+	exit 1
+	;;
+esac
+count_reports
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

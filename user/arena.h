@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The shared memory that sessions live in: anonymous, shared with children
+ * forked later, without a descriptor or a path, not in core dumps. A process
+ * puts new sessions only into an arena of its own, so a worker never maps the
+ * keys of its sibling; inherited arenas stay mapped for inherited sessions.
+ *
+ * Pages are touched as they are used: an empty arena costs address space only.
+ */
+#ifndef TLSULP_ARENA_H
+#define TLSULP_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/record.h"
+#include "user/lock.h"
+
+#define ARENA_BUFFER_SIZE 16896 /* one record with header and tag, or its plaintext */
+#define ARENA_PROCS 256
+#define ARENA_HOLDER_WORDS (ARENA_PROCS / 64)
+
+_Static_assert(ARENA_BUFFER_SIZE >= TLS_WIRE_MAX, "a buffer holds one whole record");
+
+struct session;
+struct arena;
+
+/* An arena of this process for new sessions, or NULL (ENOMEM). */
+struct arena *arena_current(void);
+
+/* A zeroed session slot, or NULL when the arena is full. */
+struct session *arena_session_new(struct arena *a);
+void arena_session_free(struct arena *a, struct session *s);
+
+/*
+ * A buffer of ARENA_BUFFER_SIZE bytes: an index from 1, or 0 (ENOMEM).
+ * arena_buffer_free() wipes the first @secret bytes: those that held plaintext.
+ */
+uint32_t arena_buffer_new(struct arena *a);
+void arena_buffer_free(struct arena *a, uint32_t buffer, size_t secret);
+uint8_t *arena_buffer(struct arena *a, uint32_t buffer);
+
+/*
+ * Processes that hold sessions of the arena. A holder is a slot number; each
+ * session has a bit for each holder.
+ * arena_self() is this process's slot (taken on first use), -1 if all are taken.
+ */
+int arena_self(struct arena *a);
+/* Before fork: a slot for the child that will be, -1 if all are taken. In the child: it is now me.
+ */
+int arena_reserve_child(struct arena *a);
+void arena_become(struct arena *a, int slot);
+/* A slot in use whose process is gone (or never came to be). */
+bool arena_holder_dead(struct arena *a, int slot);
+void arena_release_holder(struct arena *a, int slot);
+
+/* The next session in use from *@index (start with 0), which moves past it; NULL: no more. */
+struct session *arena_session_next(struct arena *a, uint32_t *index);
+
+/* This process maps the arena for one conn more or less; unmapped at 0 unless current. */
+void arena_ref(struct arena *a);
+void arena_unref(struct arena *a);
+
+/*
+ * After fork, in the child: the arenas are other processes' now, and none is
+ * current. Those that hold nothing of ours are unmapped by the second call,
+ * once the conns are in order.
+ */
+void arena_after_fork(void);
+void arena_unmap_unused(void);
+
+/* Visit each arena that this process has conns in. */
+void arena_each(void (*visit)(struct arena *a));
+
+/* Tests: let the @n-th buffer allocation from now on fail (1: the next); 0: none. */
+void arena_fail_buffer(unsigned int n);
+
+#endif

@@ -1,0 +1,633 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/conn.h"
+
+#include "user/linger.h"
+#include "user/process.h"
+#include "user/readiness.h"
+#include "user/real.h"
+#include "user/say.h"
+#include "user/stats.h"
+#include "user/streams.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define CONNS_MAX 65536u
+
+struct conn *fdtab[FDTAB_SIZE];
+uint32_t conn_count;
+
+static struct conn *pool; /* CONNS_MAX, mapped once */
+static struct lock pool_lock; /* pool, fdtab's writers */
+static uint32_t pool_top, pool_free;
+static int fd_top; /* no number from here on is in fdtab */
+static uint32_t moving; /* numbers that are FDTAB_MOVING */
+
+/* ---- the pool ---- */
+
+static struct conn *conn_new(void)
+{
+	struct conn *c = NULL;
+
+	if (!pool) {
+		void *p = mmap(NULL, CONNS_MAX * sizeof(struct conn), PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (p == MAP_FAILED)
+			return NULL;
+		pool = p;
+	}
+	if (pool_free) {
+		c = &pool[pool_free - 1];
+		pool_free = c->next_free;
+	} else if (pool_top < CONNS_MAX) {
+		c = &pool[pool_top++];
+	}
+	return c;
+}
+
+/* The last reference is gone: nobody can reach the conn, the session may live on elsewhere. */
+static void conn_free(struct conn *c)
+{
+	struct lock_guard g;
+
+	aead_key_free(c->tx_key);
+	aead_key_free(c->rx_key);
+	arena_unref(c->arena);
+	lock_enter(&pool_lock, &g);
+	c->tx_key = c->rx_key = NULL;
+	c->session = NULL;
+	c->arena = NULL;
+	c->next_free = pool_free;
+	pool_free = c - pool + 1;
+	__atomic_sub_fetch(&conn_count, 1, __ATOMIC_RELAXED);
+	lock_leave(&pool_lock, &g);
+}
+
+static bool ref_unless_free(struct conn *c)
+{
+	uint32_t n = __atomic_load_n(&c->refs, __ATOMIC_RELAXED);
+
+	while (n)
+		if (__atomic_compare_exchange_n(&c->refs, &n, n + 1, true, __ATOMIC_SEQ_CST,
+						__ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+void conn_unpin(struct conn *c)
+{
+	if (!__atomic_sub_fetch(&c->refs, 1, __ATOMIC_SEQ_CST))
+		conn_free(c);
+}
+
+bool conn_is_usable(const struct conn *c)
+{
+	return c->session->generation == c->generation && c->session->magic == SESSION_MAGIC;
+}
+
+/* ---- forks ---- */
+
+static void set_holder(struct session *s, int slot)
+{
+	__atomic_or_fetch(&s->holders[slot / 64], 1ull << (slot % 64), __ATOMIC_SEQ_CST);
+}
+
+static bool clear_holder(struct session *s, int slot)
+{
+	uint64_t left = 0;
+
+	__atomic_and_fetch(&s->holders[slot / 64], ~(1ull << (slot % 64)), __ATOMIC_SEQ_CST);
+	for (int i = 0; i < ARENA_HOLDER_WORDS; i++)
+		left |= __atomic_load_n(&s->holders[i], __ATOMIC_SEQ_CST);
+	return !left;
+}
+
+/* The session ends. */
+static void session_destroy(struct arena *a, struct session *s)
+{
+	uint32_t magic = SESSION_MAGIC;
+
+	/* Two last holders that leave at once both see none left: one of them frees. */
+	if (!__atomic_compare_exchange_n(&s->magic, &magic, 0, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_RELAXED))
+		return;
+	stats_conn_gone(s);
+	arena_buffer_free(a, s->tx.open_buffer, TLS_PAYLOAD_MAX);
+	arena_buffer_free(a, s->tx.rest_buffer, 0);
+	arena_buffer_free(a, s->rx.buffer, TLS_BODY_MAX);
+	arena_session_free(a, s);
+}
+
+static void drop_holder(struct arena *a, struct session *s, int slot)
+{
+	if (clear_holder(s, slot))
+		session_destroy(a, s);
+}
+
+static bool is_holder(const struct session *s, int slot)
+{
+	return __atomic_load_n(&s->holders[slot / 64], __ATOMIC_RELAXED) >> (slot % 64) & 1;
+}
+
+/* All slots are taken: take back those of processes that died without a word, and what they held.
+ */
+static void sweep_arena(struct arena *a)
+{
+	for (int slot = 0; slot < ARENA_PROCS; slot++) {
+		struct session *s;
+		uint32_t i = 0;
+
+		if (!arena_holder_dead(a, slot))
+			continue;
+		while ((s = arena_session_next(a, &i)))
+			if (is_holder(s, slot))
+				drop_holder(a, s, slot);
+		arena_release_holder(a, slot);
+	}
+}
+
+static int child_slot[64]; /* by order of arena_each(), valid between prepare and child */
+static int arena_index;
+static bool forking;
+static struct lock_guard fork_guard;
+
+static struct conn *conn_at(uint32_t i)
+{
+	struct conn *c = &pool[i];
+
+	return c->refs && c->session ? c : NULL;
+}
+
+static void reserve_child(struct arena *a)
+{
+	int slot = arena_index < 64 ? arena_reserve_child(a) : -1;
+
+	if (slot < 0 && arena_index < 64) {
+		sweep_arena(a);
+		slot = arena_reserve_child(a);
+	}
+	for (uint32_t i = 0; slot >= 0 && i < pool_top; i++)
+		if (conn_at(i) && conn_at(i)->arena == a)
+			set_holder(conn_at(i)->session, slot);
+	if (arena_index < 64)
+		child_slot[arena_index++] = slot;
+}
+
+static void become_child(struct arena *a)
+{
+	int slot = arena_index < 64 ? child_slot[arena_index++] : -1;
+
+	if (slot >= 0) {
+		arena_become(a, slot);
+		return;
+	}
+	/* Not counted in: the session may end under us, so it is not ours. */
+	for (uint32_t i = 0; i < pool_top; i++)
+		if (conn_at(i) && conn_at(i)->arena == a)
+			conn_at(i)->generation = 0;
+}
+
+static void before_fork(void)
+{
+	struct lock_guard g;
+
+	if (!conn_count || process_is_vfork_child())
+		return;
+	lock_block_signals(&g); /* a handler that closes a socket wants the lock too */
+	lock_take(&pool_lock);
+	readiness_before_fork();
+	fork_guard = g;
+	arena_index = 0;
+	arena_each(reserve_child);
+	forking = true;
+}
+
+static void after_fork_parent(void)
+{
+	struct lock_guard g = fork_guard;
+
+	if (!forking)
+		return;
+	forking = false;
+	readiness_after_fork(false);
+	lock_drop(&pool_lock);
+	lock_restore_signals(&g);
+}
+
+/*
+ * In the child, by atfork or at the first call after a raw clone3(). In the
+ * latter case nobody counted us in: take hold of what is still alive.
+ */
+static void after_fork_child(void)
+{
+	bool counted = forking;
+
+	if (!process_forked())
+		return;
+	forking = false;
+	pool_lock = (struct lock){ 0 };
+	readiness_after_fork(true);
+	streams_after_fork();
+	arena_after_fork();
+	arena_index = 0;
+	if (counted)
+		arena_each(become_child);
+	for (uint32_t i = 0; !counted && i < pool_top; i++) {
+		struct conn *c = conn_at(i);
+		int slot = c ? arena_self(c->arena) : -1;
+
+		if (slot >= 0 && c->session->generation == c->generation)
+			set_holder(c->session, slot);
+		else if (c)
+			c->generation = 0;
+	}
+	/* By threads that are not here. */
+	for (int fd = 0; moving && fd < fd_top; fd++)
+		if (fdtab_get(fd) == FDTAB_MOVING)
+			fdtab[fd] = NULL;
+	moving = 0;
+	linger_after_fork();
+	stats_after_fork();
+	arena_unmap_unused();
+	if (counted)
+		lock_restore_signals(&fork_guard);
+}
+
+/* ---- pin, enter, leave ---- */
+
+struct conn *conn_pin(int fd)
+{
+	struct conn *c;
+
+	while ((c = fdtab_get(fd))) {
+		if (c == FDTAB_MOVING)
+			sched_yield();
+		if (c == FDTAB_MOVING || !ref_unless_free(c))
+			continue;
+		if (__atomic_load_n(&fdtab[fd], __ATOMIC_SEQ_CST) == c)
+			break;
+		conn_unpin(c);
+	}
+	if (c)
+		after_fork_child();
+	return c;
+}
+
+/* Where the last holder was killed inside the lock, nobody knows how far it got. */
+static void take(struct conn *c, int fd, struct lock *l)
+{
+	if (lock_take(l) == -EOWNERDEAD && conn_is_usable(c))
+		conn_fail(c, fd,
+			  "a process that shared it was killed in the middle of a change, and no "
+			  "nonce "
+			  "may repeat. Reconnect.");
+}
+
+/* TLSULP_CHECK=1: is the number still the socket that it was? */
+static bool check_always;
+
+static bool is_same_socket(const struct conn *c, int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	if (!check_always)
+		return true;
+	if (!real.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) &&
+	    cookie == c->session->cookie)
+		return true;
+	say("descriptor %d was closed and used again past libtlsulp; the call says EBADF", fd);
+	return false;
+}
+
+static int enter(struct conn *c, int fd, struct conn_guard *g, struct lock *l)
+{
+	int err;
+
+	lock_block_signals(&g->signals);
+	take(c, fd, l);
+	if (!conn_owns(c, fd) || !conn_is_usable(c) || !is_same_socket(c, fd))
+		err = -EBADF;
+	else
+		err = c->session->dead ? -EBADMSG : 0;
+	if (err) {
+		lock_drop(l);
+		lock_restore_signals(&g->signals);
+	}
+	return err;
+}
+
+int conn_enter_tx(struct conn *c, int fd, struct conn_guard *g)
+{
+	return enter(c, fd, g, &c->session->tx_lock);
+}
+
+void conn_leave_tx(struct conn *c, struct conn_guard *g)
+{
+	lock_drop(&c->session->tx_lock);
+	lock_restore_signals(&g->signals);
+}
+
+int conn_enter_rx(struct conn *c, int fd, struct conn_guard *g)
+{
+	return enter(c, fd, g, &c->session->rx_lock);
+}
+
+void conn_leave_rx(struct conn *c, struct conn_guard *g)
+{
+	lock_drop(&c->session->rx_lock);
+	lock_restore_signals(&g->signals);
+}
+
+int conn_enter_both(struct conn *c, int fd, struct conn_guard *g)
+{
+	lock_block_signals(&g->signals);
+	take(c, fd, &c->session->tx_lock);
+	take(c, fd, &c->session->rx_lock);
+	if (conn_owns(c, fd))
+		return 0;
+	conn_leave_both(c, g);
+	return -EBADF;
+}
+
+void conn_leave_both(struct conn *c, struct conn_guard *g)
+{
+	lock_drop(&c->session->rx_lock);
+	conn_leave_tx(c, g);
+}
+
+/* ---- keys ---- */
+
+static int key_ready(struct aead_key **key, uint32_t *gen, const struct tls_keys *keys,
+		     uint32_t key_gen)
+{
+	int err;
+
+	if (__builtin_expect(*key && *gen == key_gen, 1))
+		return 0;
+	err = *key ? aead_key_set(*key, keys->key) : aead_key_new(keys->cipher, keys->key, key);
+	if (!err)
+		*gen = key_gen;
+	return err;
+}
+
+int conn_tx_key(struct conn *c)
+{
+	struct tls_tx *tx = &c->session->tx.engine;
+
+	return key_ready(&c->tx_key, &c->tx_key_gen, &tx->keys, tx->key_gen);
+}
+
+int conn_rx_key(struct conn *c)
+{
+	struct tls_rx *rx = &c->session->rx.engine;
+
+	return key_ready(&c->rx_key, &c->rx_key_gen, &rx->keys, rx->key_gen);
+}
+
+void conn_fail(struct conn *c, int fd, const char *why)
+{
+	struct session *s = c->session;
+
+	s->dead = true;
+	tls_tx_fail(&s->tx.engine, -EBADMSG);
+	tls_rx_fail(&s->rx.engine, -EBADMSG);
+	say("the connection on descriptor %d was shut down, and the program sees EBADMSG: %s", fd,
+	    why);
+	if (conn_owns(c, fd))
+		real.shutdown(fd, SHUT_RDWR);
+}
+
+/* ---- attach, dup, close ---- */
+
+int conn_attach(int fd)
+{
+	struct arena *a = (after_fork_child(), arena_current());
+	struct session *s = NULL;
+	struct conn *c = NULL;
+	struct lock_guard g;
+	socklen_t len = sizeof(s->cookie);
+	int err = -ENOMEM;
+
+	if ((unsigned int)fd >= FDTAB_SIZE || !a)
+		return -ENOMEM;
+	if (arena_self(a) < 0)
+		sweep_arena(a);
+	s = arena_self(a) < 0 ? NULL : arena_session_new(a);
+	if (!s)
+		return -ENOMEM;
+	tls_tx_init(&s->tx.engine);
+	tls_rx_init(&s->rx.engine);
+	real.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &s->cookie, &len);
+	set_holder(s, arena_self(a));
+
+	lock_enter(&pool_lock, &g);
+	if (fdtab[fd])
+		err = -EEXIST;
+	else if ((c = conn_new())) {
+		arena_ref(a);
+		*c = (struct conn){ .refs = 1, .arena = a, .session = s, .fds = 1, .tx_batch = 1 };
+		c->generation = s->generation;
+		__atomic_add_fetch(&conn_count, 1, __ATOMIC_RELAXED);
+		if (fd >= fd_top)
+			fd_top = fd + 1;
+		__atomic_store_n(&fdtab[fd], c, __ATOMIC_SEQ_CST);
+		err = 0;
+	}
+	lock_leave(&pool_lock, &g);
+	if (err)
+		arena_session_free(a, s);
+	return err;
+}
+
+static void set_number(int fd, struct conn *c)
+{
+	lock_take(&pool_lock);
+	if (fd >= fd_top)
+		fd_top = fd + 1;
+	__atomic_store_n(&fdtab[fd], c, __ATOMIC_SEQ_CST);
+	lock_drop(&pool_lock);
+}
+
+void conn_add_fd(struct conn *c, int newfd)
+{
+	struct lock_guard g;
+
+	if ((unsigned int)newfd >= FDTAB_SIZE || !ref_unless_free(c)) {
+		conn_fail(c, newfd,
+			  "its duplicate has too high a number; raise no limit above "
+			  "1048576 descriptors");
+		return;
+	}
+	lock_block_signals(&g);
+	__atomic_add_fetch(&c->fds, 1, __ATOMIC_RELAXED);
+	set_number(newfd, c);
+	lock_restore_signals(&g);
+}
+
+/*
+ * Holders besides this process. Those that died without letting go are found
+ * out where it matters, which is here.
+ */
+static bool has_others(struct conn *c)
+{
+	struct session *s = c->session;
+	int self = arena_self(c->arena);
+	bool others = false;
+
+	for (int slot = 0; slot < ARENA_PROCS; slot++) {
+		if (slot == self || !is_holder(s, slot))
+			continue;
+		if (arena_holder_dead(c->arena, slot))
+			clear_holder(s, slot);
+		else
+			others = true;
+	}
+	return others;
+}
+
+bool conn_is_only_holder(struct conn *c)
+{
+	return conn_is_usable(c) && !has_others(c);
+}
+
+void conn_before_exec(void)
+{
+	for (uint32_t i = 0; i < pool_top; i++) {
+		struct conn *c = conn_at(i);
+
+		if (c && arena_self(c->arena) >= 0 && conn_is_usable(c) && has_others(c))
+			drop_holder(c->arena, c->session, arena_self(c->arena));
+	}
+}
+
+void conn_after_exec(void)
+{
+	for (uint32_t i = 0; i < pool_top; i++) {
+		struct conn *c = conn_at(i);
+
+		if (c && arena_self(c->arena) >= 0 && conn_is_usable(c))
+			set_holder(c->session, arena_self(c->arena));
+	}
+}
+
+/* Under both locks. */
+static void session_release(struct conn *c)
+{
+	int self = arena_self(c->arena);
+
+	if (!conn_is_usable(c) || self < 0)
+		return;
+	has_others(c);
+	drop_holder(c->arena, c->session, self);
+}
+
+/*
+ * The number becomes @instead; with the last one goes our hold on the session.
+ * False: it was not @c's any more. Signals are blocked by the caller.
+ */
+static bool let_go(int fd, struct conn *c, struct conn *instead)
+{
+	struct conn_guard g;
+
+	if (conn_enter_both(c, fd, &g))
+		return false;
+	set_number(fd, instead);
+	if (!--c->fds)
+		session_release(c);
+	conn_leave_both(c, &g);
+	readiness_forget(fd);
+	conn_unpin(c); /* the number's reference */
+	return true;
+}
+
+void conn_unsettle(int fd, struct lock_guard *g)
+{
+	struct conn *c, *none;
+	bool done = false;
+
+	while (!done) {
+		c = conn_pin(fd);
+		if (c)
+			linger_before_close(c, fd);
+		lock_block_signals(g);
+		none = NULL;
+		__atomic_add_fetch(&moving, 1, __ATOMIC_RELAXED);
+		if (c)
+			done = let_go(fd, c, FDTAB_MOVING);
+		else
+			done = __atomic_compare_exchange_n(&fdtab[fd], &none, FDTAB_MOVING, false,
+							   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		if (c)
+			conn_unpin(c);
+		if (done)
+			break;
+		__atomic_sub_fetch(&moving, 1, __ATOMIC_RELAXED);
+		lock_restore_signals(g);
+	}
+}
+
+void conn_settle(int fd, struct conn *c, const struct lock_guard *g)
+{
+	if (c && ref_unless_free(c))
+		__atomic_add_fetch(&c->fds, 1, __ATOMIC_RELAXED);
+	set_number(fd, c);
+	__atomic_sub_fetch(&moving, 1, __ATOMIC_RELAXED);
+	lock_restore_signals(g);
+}
+
+/* Closed where we could not see it: the socket may live on under other numbers. */
+void conn_forget(int fd)
+{
+	struct lock_guard g;
+	struct conn *c;
+
+	if (__builtin_expect(!fdtab_get(fd), 1) || process_is_vfork_child())
+		return;
+	c = conn_pin(fd);
+	if (!c)
+		return;
+	lock_block_signals(&g);
+	let_go(fd, c, NULL);
+	lock_restore_signals(&g);
+	conn_unpin(c);
+}
+
+int conn_fd_end(void)
+{
+	return __atomic_load_n(&fd_top, __ATOMIC_RELAXED);
+}
+
+int conn_find_fd(const struct conn *c)
+{
+	for (int fd = 0; c->fds && fd < fd_top; fd++)
+		if (conn_owns(c, fd))
+			return fd;
+	return -1;
+}
+
+void conn_each_fd(void (*visit)(int fd, struct conn *c))
+{
+	for (int fd = 0; conn_count && fd < fd_top; fd++) {
+		struct conn *c = conn_pin(fd);
+
+		if (!c)
+			continue;
+		visit(fd, c);
+		conn_unpin(c);
+	}
+}
+
+void conn_init(void)
+{
+	const char *check = getenv("TLSULP_CHECK");
+
+	check_always = check && *check == '1';
+	process_init();
+	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}

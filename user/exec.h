@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * exec and posix_spawn: the new program has no session for a TLS socket that it
+ * inherits and would write plaintext to it. Until sessions can be handed over,
+ * sockets with keys are closed by the exec.
+ */
+#ifndef TLSULP_EXEC_H
+#define TLSULP_EXEC_H
+
+#include <spawn.h>
+#include <stdio.h>
+#include <wordexp.h>
+
+int exec_ve(const char *path, char *const argv[], char *const envp[]);
+int exec_vpe(const char *file, char *const argv[], char *const envp[]);
+int exec_f(int fd, char *const argv[], char *const envp[]);
+int exec_at(int dirfd, const char *path, char *const argv[], char *const envp[], int flags);
+
+int exec_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+	       const posix_spawnattr_t *attr, char *const argv[], char *const envp[]);
+int exec_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+		const posix_spawnattr_t *attr, char *const argv[], char *const envp[]);
+
+/* Those that run a shell with posix_spawn inside libc. */
+int exec_system(const char *command);
+FILE *exec_popen(const char *command, const char *mode);
+int exec_wordexp(const char *words, wordexp_t *expanded, int flags);
+
+int exec_spawn_adddup2(posix_spawn_file_actions_t *actions, int fd, int newfd);
+
+#endif

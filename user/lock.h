@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Short locks that live in shared memory. They are never held while waiting
+ * for the network. A holder runs with signals blocked and never calls a
+ * cancellation point, so only SIGKILL or a crash can end it in between; the
+ * next one who wants the lock is then told so, once.
+ *
+ * A thread's id and not glibc's robust mutex marks the owner, because a child
+ * of raw clone3() has a stale thread id and no robust list.
+ *
+ * Lock order: tx, then rx, then the private locks (arena, conn pool).
+ */
+#ifndef TLSULP_LOCK_H
+#define TLSULP_LOCK_H
+
+#include <stdint.h>
+
+struct lock {
+	uint32_t word; /* 0: free; else the owner's tid, with LOCK_WAITERS if somebody sleeps */
+};
+
+/* The signal mask to go back to. */
+struct lock_guard {
+	uint64_t mask;
+};
+
+/* Block all signals but those that a fault of this thread raises. */
+void lock_block_signals(struct lock_guard *g);
+void lock_restore_signals(const struct lock_guard *g);
+
+/*
+ * Take the lock. Returns 0, or -EOWNERDEAD: the last holder died inside; the
+ * lock is taken all the same, and what it protects may be half changed.
+ */
+int lock_take(struct lock *l);
+void lock_drop(struct lock *l);
+
+/* Signals blocked and the lock taken; for locks that are private to the process. */
+void lock_enter(struct lock *l, struct lock_guard *g);
+void lock_leave(struct lock *l, const struct lock_guard *g);
+
+#endif

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/real.h"
+
+#include <dlfcn.h>
+
+struct real real;
+bool real_ready;
+
+/*
+ * The next definition after this library; where the program links libtlsulp
+ * after libc, the first one there is.
+ */
+static void *find(const char *name)
+{
+	void *f = dlsym(RTLD_NEXT, name);
+
+	return f ? f : dlsym(RTLD_DEFAULT, name);
+}
+
+void real_init(void)
+{
+	if (real_ready)
+		return;
+#define X(name) real.name = find(#name);
+	REAL_FUNCTIONS(X)
+	X(execveat)
+	X(pidfd_getfd)
+#undef X
+	__atomic_store_n(&real_ready, true, __ATOMIC_RELEASE);
+}
+
+__attribute__((constructor(101))) static void real_constructor(void)
+{
+	real_init();
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/recv.h"
+
+#include "user/fault.h"
+#include "user/real.h"
+#include "user/wait.h"
+
+#include <errno.h>
+
+static ssize_t result(const struct rx_request *rq, int err)
+{
+	if (rq->done || err >= 0)
+		return rq->done;
+	errno = -err;
+	return -1;
+}
+
+int recv_wait(struct conn *c, int fd, size_t want, struct deadline *d)
+{
+	const struct session_rx *rx = &c->session->rx;
+	size_t have;
+
+	if (rx->engine.stopped)
+		return wait_hangup(fd, d);
+	/* A small receive buffer never holds a large record: be content with parts of it. */
+	if (rx->rcvbuf && want > rx->rcvbuf / 2)
+		want = rx->rcvbuf / 2;
+	return wait_readable(fd, want, d, &have);
+}
+
+/* How much this call waits for (SO_RCVLOWAT as the program set it, MSG_WAITALL). */
+static size_t target_of(const struct session_rx *rx, size_t room, int flags)
+{
+	size_t lowat = rx->lowat_program ? rx->lowat_program : 1;
+
+	return (flags & MSG_WAITALL) || room < lowat ? room : lowat;
+}
+
+/*
+ * One go under the lock. -EAGAIN with *@want: bytes to wait for; with *@want 0:
+ * not to be waited for.
+ */
+static int recv_some(struct conn *c, int fd, struct rx_request *rq, int flags, size_t target,
+		     size_t *want)
+{
+	struct session_rx *rx = &c->session->rx;
+	struct conn_guard g;
+	size_t seen = 0;
+	int err = conn_enter_rx(c, fd, &g);
+
+	*want = 0;
+	if (err)
+		return err;
+	if (flags & MSG_PEEK)
+		err = receive_peek(c, fd, rq, &seen);
+	else
+		err = receive(c, fd, rq);
+	if (err == -EAGAIN && rq->done < target && !wait_is_nonblocking(fd, flags))
+		*want = seen ? seen + 1 : receive_missing(rx) + (rx->held && rx->tail);
+	receive_settle(c, fd, err == -EAGAIN && !*want);
+	conn_leave_rx(c, &g);
+	return err;
+}
+
+static int recv_request(struct conn *c, int fd, struct rx_request *rq, int flags)
+{
+	struct rx_request start = *rq;
+	struct deadline deadline = { 0 };
+	size_t target = target_of(&c->session->rx, rq->cursor.left, flags);
+	size_t want;
+	int err;
+
+	if (!rq->cursor.left)
+		return 0;
+	for (;;) {
+		err = recv_some(c, fd, rq, flags, target, &want);
+		if (err != -EAGAIN || !want)
+			return err;
+		err = recv_wait(c, fd, want, &deadline);
+		if (err)
+			return err;
+		if (flags & MSG_PEEK)
+			*rq = start; /* peeks from the front again */
+	}
+}
+
+ssize_t recv_iov(struct conn *c, int fd, const struct iovec *iov, size_t count, int flags,
+		 int too_many)
+{
+	struct rx_request rq = { 0 };
+	int err = iov_start(&rq.cursor, iov, count, too_many);
+
+	if (!err && (flags & MSG_OOB))
+		err = -EINVAL;
+	if (!err)
+		err = recv_request(c, fd, &rq, flags);
+	return result(&rq, err);
+}
+
+ssize_t recv_msg(struct conn *c, int fd, struct msghdr *user, int flags)
+{
+	struct rx_request rq = { 0 };
+	struct msghdr msg;
+	int err;
+
+	if (flags & MSG_ERRQUEUE)
+		return real.recvmsg(fd, user, flags); /* no stream data is in there */
+	err = fault_copy(&msg, user, sizeof(msg));
+	if (!err)
+		err = iov_start(&rq.cursor, msg.msg_iov, msg.msg_iovlen, -EMSGSIZE);
+	if (!err && (flags & MSG_OOB))
+		err = -EINVAL;
+	if (err)
+		return result(&rq, err);
+	rq.call.has_control = msg.msg_control && msg.msg_controllen >= CMSG_LEN(1);
+	rq.msg = &msg;
+	err = recv_request(c, fd, &rq, flags);
+	if (err < 0 && !rq.done)
+		return result(&rq, err); /* recvmsg(2) writes to the struct only if it succeeds */
+	user->msg_flags = rq.msg_flags;
+	user->msg_controllen = rq.call.type && rq.call.has_control ? msg.msg_controllen : 0;
+	user->msg_namelen = 0;
+	return result(&rq, err);
+}

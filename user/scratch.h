@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A thread's working memory, sized to stay in L2. Use it only between
+ * conn_enter_*() and conn_leave_*(): signals are blocked there, so no handler
+ * can use it at the same time.
+ */
+#ifndef TLSULP_SCRATCH_H
+#define TLSULP_SCRATCH_H
+
+#include <stdint.h>
+
+#include "engine/record.h"
+
+#define SCRATCH_RECORDS 8
+#define SCRATCH_TX_SIZE (SCRATCH_RECORDS * (size_t)(TLS_WIRE_MAX + 64))
+#define SCRATCH_RX_SIZE (TLS_WIRE_MAX + 64)
+#define SCRATCH_PEEK_SIZE (4 * (size_t)(TLS_WIRE_MAX + 64))
+
+struct scratch {
+	uint8_t tx[SCRATCH_TX_SIZE];
+	uint8_t rx[SCRATCH_RX_SIZE];
+	uint8_t peek[SCRATCH_PEEK_SIZE];
+};
+
+/* This thread's, made on first use; NULL: out of memory. */
+struct scratch *scratch_get(void);
+
+#endif

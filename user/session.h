@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A session is one connection's ULP state, shared by every process that holds
+ * the socket, like a file description. It has no pointers in it.
+ */
+#ifndef TLSULP_SESSION_H
+#define TLSULP_SESSION_H
+
+#include "engine/rx.h"
+#include "engine/tx.h"
+#include "user/arena.h"
+#include "user/lock.h"
+
+#define SESSION_MAGIC 0x544c5355u
+
+/* What waits to be sent, under tx_lock. */
+struct session_tx {
+	struct tls_tx engine;
+	uint32_t open_buffer; /* plaintext gathered by MSG_MORE, engine.open_len bytes */
+	uint32_t rest_buffer; /* ciphertext that the socket did not take yet */
+	uint32_t rest_off, rest_len;
+	uint64_t wire_base; /* the kernel's count of bytes written when TLS_TX was set */
+	uint64_t wire_bytes; /* bytes that we wrote since */
+	uint64_t wire_checked; /* wire_bytes at the last comparison */
+};
+
+/* What is known of the record under way, under rx_lock. */
+struct session_rx {
+	struct tls_rx engine;
+	uint32_t buffer; /* body so far, then the plaintext; 0: nothing kept */
+	uint32_t body_len; /* of the record whose header is complete; 0: unknown */
+	uint32_t body_have; /* bytes of it in buffer */
+	bool held; /* buffer holds an opened record: */
+	bool tail; /* ... its last body byte is still in the socket's queue, to say "readable" */
+	uint8_t held_type;
+	uint32_t held_off, held_len; /* plaintext left in buffer */
+	uint8_t held_first; /* first plaintext byte of the record, for KeyUpdate */
+	uint32_t held_total; /* its whole plaintext length */
+	uint32_t hidden_seq; /* counts the records and errors that became hidden */
+	int pending_error; /* a socket error that came after data: negative errno for the next call
+			    */
+	uint32_t lowat_program; /* the program's SO_RCVLOWAT; 0: never set */
+	uint32_t lowat_now; /* the kernel's; 0: untouched */
+	uint32_t rcvbuf; /* SO_RCVBUF when RX was set: never wait for more than half of it */
+};
+
+/*
+ * The locks outlive the session in their slot: a call that comes too late finds
+ * a lock it may take and drop, and then another generation.
+ */
+struct session {
+	struct lock tx_lock;
+	struct lock rx_lock;
+	uint32_t magic; /* from here on wiped when the session ends */
+	uint32_t generation; /* of the slot's use */
+	uint64_t cookie; /* SO_COOKIE */
+	uint64_t holders[ARENA_HOLDER_WORDS]; /* bit per arena slot, under arena's lock */
+	bool counted_out; /* no more among TlsCurrTxSw and TlsCurrRxSw */
+	uint32_t stat_slot; /* index + 1 into stat_region.conns; 0: none */
+	bool dead; /* failed closed: a holder died in a state change, or foreign bytes were seen */
+	struct session_tx tx; /* under tx_lock */
+	struct session_rx rx; /* under rx_lock */
+};
+
+#define SESSION_WIPE_FROM offsetof(struct session, magic)
+
+#endif

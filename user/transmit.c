@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/transmit.h"
+
+#include "user/fault.h"
+#include "user/real.h"
+#include "user/scratch.h"
+#include "user/stats.h"
+#include "user/wire.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#define WRITE_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL)
+
+/* Records sealed one after the other in the thread's scratch, not yet sent. */
+struct batch {
+	uint8_t *bytes;
+	size_t len;
+	unsigned int count;
+	uint16_t wire[SCRATCH_RECORDS]; /* length of each record */
+	uint16_t fresh[SCRATCH_RECORDS]; /* bytes of it that came from the source */
+};
+
+static int iov_fill(struct source *src, size_t at, uint8_t *dst, size_t n)
+{
+	struct iov_cursor cursor = ((struct iov_source *)src)->cursor;
+
+	iov_advance(&cursor, at);
+	return iov_read(&cursor, dst, n) == (ssize_t)n ? 0 : -EFAULT;
+}
+
+static const uint8_t *iov_direct(struct source *src, size_t at, size_t n)
+{
+	struct iov_cursor cursor = ((struct iov_source *)src)->cursor;
+
+	iov_advance(&cursor, at);
+	return iov_contiguous(&cursor, n);
+}
+
+static void iov_accept(struct source *src, size_t n)
+{
+	iov_advance(&((struct iov_source *)src)->cursor, n);
+	src->left -= n;
+}
+
+void iov_source_init(struct iov_source *s, const struct iov_cursor *cursor)
+{
+	s->source = (struct source){ cursor->left, iov_fill, iov_direct, iov_accept };
+	s->cursor = *cursor;
+}
+
+/* Bytes that went out, or negative errno. Never waits, never raises SIGPIPE. */
+static ssize_t write_wire(struct conn *c, int fd, const uint8_t *p, size_t n)
+{
+	ssize_t done = sys_call(SYS_sendto, fd, p, n, WRITE_FLAGS, NULL, 0);
+
+	if (done < 0)
+		return -errno;
+	c->session->tx.wire_bytes += done;
+	return done;
+}
+
+int transmit_rest(struct conn *c, int fd)
+{
+	struct session_tx *tx = &c->session->tx;
+	ssize_t n;
+
+	if (__builtin_expect(!tx->rest_len, 1))
+		return 0;
+	n = write_wire(c, fd, arena_buffer(c->arena, tx->rest_buffer) + tx->rest_off, tx->rest_len);
+	if (n < 0)
+		return n;
+	tx->rest_off += n;
+	tx->rest_len -= n;
+	if (tx->rest_len)
+		return -EAGAIN;
+	arena_buffer_free(c->arena, tx->rest_buffer, 0);
+	tx->rest_buffer = 0;
+	return 0;
+}
+
+/* Seal straight from the caller's memory, which may be bad. */
+static int seal_direct(struct conn *c, const struct tls_record *r, const uint8_t *plain,
+		       uint8_t *out)
+{
+	struct iovec in[2] = { { (void *)plain, r->plain_len },
+			       { (void *)&r->inner_type, r->inner_len } };
+	sigjmp_buf jump;
+	int err;
+
+	if (!fault_guarded(jump))
+		return -EFAULT;
+	err = aead_seal(c->tx_key, r->nonce, r->aad, r->aad_len, in, r->inner_len ? 2 : 1, out);
+	fault_done();
+	return err;
+}
+
+static int seal_in_place(struct conn *c, const struct tls_record *r, uint8_t *payload)
+{
+	struct iovec in = { payload, (size_t)r->plain_len + r->inner_len };
+
+	if (r->inner_len)
+		payload[r->plain_len] = r->inner_type;
+	return aead_seal(c->tx_key, r->nonce, r->aad, r->aad_len, &in, 1, payload);
+}
+
+/*
+ * One more record at the end of the batch: @open bytes that MSG_MORE gathered,
+ * then @fresh bytes from the source, @at bytes on. 0 or negative errno.
+ */
+static int batch_add(struct conn *c, struct batch *b, struct source *s, uint8_t type, size_t open,
+		     size_t at, size_t fresh)
+{
+	struct session_tx *tx = &c->session->tx;
+	const uint8_t *direct = NULL;
+	struct tls_record r;
+	uint8_t *payload;
+	int err = tls_tx_plan(&tx->engine, b->count, type, open + fresh, &r);
+
+	if (err) {
+		tls_tx_fail(&tx->engine, err);
+		return err;
+	}
+	payload = b->bytes + b->len + r.prefix_len;
+	if (!open && s && s->direct)
+		direct = s->direct(s, at, fresh);
+	if (direct) {
+		err = seal_direct(c, &r, direct, payload);
+	} else {
+		if (open)
+			memcpy(payload, arena_buffer(c->arena, tx->open_buffer), open);
+		err = fresh ? s->fill(s, at, payload + open, fresh) : 0;
+		if (!err)
+			err = seal_in_place(c, &r, payload);
+	}
+	if (err)
+		return err;
+	memcpy(b->bytes + b->len, r.prefix, r.prefix_len);
+	b->wire[b->count] = r.wire_len;
+	b->fresh[b->count] = fresh;
+	b->len += r.wire_len;
+	b->count++;
+	return 0;
+}
+
+static void open_done(struct conn *c)
+{
+	struct session_tx *tx = &c->session->tx;
+
+	if (!tx->open_buffer)
+		return;
+	arena_buffer_free(c->arena, tx->open_buffer, TLS_PAYLOAD_MAX);
+	tx->open_buffer = 0;
+	tx->engine.open_len = 0;
+}
+
+/* Learn from what the socket took how much to seal at once. */
+static void adapt(struct conn *c, unsigned int sent, const struct batch *b)
+{
+	uint32_t next = sent < b->count ? sent : 2 * c->tx_batch;
+
+	c->tx_batch = next < 1 ? 1 : next > SCRATCH_RECORDS ? SCRATCH_RECORDS : next;
+}
+
+/*
+ * Write the batch. Records of which at least one byte went out are committed,
+ * and the rest of a split one is kept; the others never happened. @spare is a
+ * buffer for that rest (freed here if unused). With @keep the first record is
+ * committed even if the socket took nothing. Returns the number committed, or
+ * the socket's errno if none was.
+ */
+static ssize_t batch_write(struct conn *c, int fd, struct batch *b, uint32_t spare, bool keep)
+{
+	struct session_tx *tx = &c->session->tx;
+	ssize_t n = write_wire(c, fd, b->bytes, b->len);
+	size_t off = 0, bytes = 0;
+	unsigned int sent = 0;
+
+	if (n == -EAGAIN && keep)
+		n = 0;
+	if (n < 0 || (!n && !keep)) {
+		arena_buffer_free(c->arena, spare, 0);
+		adapt(c, 0, b);
+		return n < 0 ? n : -EAGAIN;
+	}
+	while (sent < b->count && (off < (size_t)n || (keep && !sent))) {
+		bytes += b->wire[sent] - tls_record_overhead(&tx->engine.keys) - TLS_HEADER_LEN;
+		off += b->wire[sent++];
+	}
+	tls_tx_commit(&tx->engine, sent);
+	stats_tx(c->session, sent, bytes);
+	open_done(c);
+	if (off > (size_t)n) {
+		tx->rest_buffer = spare;
+		tx->rest_off = 0;
+		tx->rest_len = off - n;
+		memcpy(arena_buffer(c->arena, spare), b->bytes + n, tx->rest_len);
+	} else {
+		arena_buffer_free(c->arena, spare, 0);
+	}
+	adapt(c, off > (size_t)n ? sent - 1 : sent, b);
+	wire_check_sometimes(c, fd);
+	return sent;
+}
+
+/* Room to work in, before anything changes: 0 or -ENOMEM. */
+static int prepare(struct conn *c, struct batch *b, uint32_t *spare)
+{
+	struct scratch *scratch = scratch_get();
+
+	if (!scratch || conn_tx_key(c))
+		return -ENOMEM;
+	*spare = arena_buffer_new(c->arena);
+	if (!*spare)
+		return -ENOMEM;
+	*b = (struct batch){ .bytes = scratch->tx };
+	return 0;
+}
+
+int transmit_open(struct conn *c, int fd, bool keep)
+{
+	struct session_tx *tx = &c->session->tx;
+	uint32_t spare;
+	struct batch b;
+	ssize_t n;
+	int err = transmit_rest(c, fd);
+
+	if (err || !tx->engine.open_len)
+		return err;
+	err = prepare(c, &b, &spare);
+	if (err)
+		return err;
+	err = batch_add(c, &b, NULL, TLSULP_DATA, tx->engine.open_len, 0, 0);
+	if (err) {
+		arena_buffer_free(c->arena, spare, 0);
+		return err;
+	}
+	n = batch_write(c, fd, &b, spare, keep);
+	if (n < 0)
+		return n;
+	return tx->rest_len ? -EAGAIN : 0;
+}
+
+/* MSG_MORE: the bytes join the open record. */
+static int gather(struct conn *c, struct source *s, size_t n)
+{
+	struct session_tx *tx = &c->session->tx;
+	int err;
+
+	if (!tx->open_buffer)
+		tx->open_buffer = arena_buffer_new(c->arena);
+	if (!tx->open_buffer)
+		return -ENOMEM;
+	err = s->fill(s, 0, arena_buffer(c->arena, tx->open_buffer) + tx->engine.open_len, n);
+	if (!err) {
+		tx->engine.open_len += n;
+		s->accept(s, n);
+	} else if (!tx->engine.open_len) {
+		open_done(c);
+	}
+	return err == -ENODATA ? 0 : err;
+}
+
+/*
+ * Seal what fits into one batch. *@tail tells how many bytes after it do not
+ * end a record and are to be gathered.
+ */
+static int fill_batch(struct conn *c, struct batch *b, struct source *s, uint8_t type, bool more,
+		      size_t *tail)
+{
+	struct session_tx *tx = &c->session->tx;
+	unsigned int limit = c->tx_batch;
+	size_t at = 0;
+
+	*tail = 0;
+	while (at < s->left && b->count < limit) {
+		size_t open = b->count ? 0 : tx->engine.open_len;
+		bool ends;
+		size_t take = tls_tx_next(&tx->engine, open, s->left - at, more, &ends);
+		int err;
+
+		if (!ends) {
+			*tail = take;
+			return 0;
+		}
+		err = batch_add(c, b, s, type, open, at, take);
+		if (err == -ENODATA)
+			continue;
+		if (err) /* what is sealed already may go; the error comes again without it */
+			return b->count ? 0 : err;
+		at += take;
+	}
+	return 0;
+}
+
+/* One batch or one gathering. Returns 0 to go on, or why not. */
+static int step(struct conn *c, int fd, struct source *s, uint8_t type, bool more)
+{
+	uint32_t spare;
+	struct batch b;
+	ssize_t sent;
+	size_t tail;
+	int err = prepare(c, &b, &spare);
+
+	if (err)
+		return err;
+	err = fill_batch(c, &b, s, type, more, &tail);
+	if (err || !b.count) {
+		arena_buffer_free(c->arena, spare, 0);
+		return err || !tail ? err : gather(c, s, tail);
+	}
+	sent = batch_write(c, fd, &b, spare, false);
+	if (sent < 0)
+		return sent;
+	for (ssize_t i = 0; i < sent; i++)
+		s->accept(s, b.fresh[i]);
+	return c->session->tx.rest_len ? -EAGAIN : 0;
+}
+
+size_t transmit(struct conn *c, int fd, struct source *s, uint8_t type, bool more, int *err)
+{
+	size_t before = s->left;
+
+	*err = transmit_rest(c, fd);
+	if (!*err && type != TLSULP_DATA)
+		*err = transmit_open(c, fd, false);
+	while (!*err && s->left)
+		*err = step(c, fd, s, type, more);
+	return before - s->left;
+}

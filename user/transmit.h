@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Records onto the socket: seal what the engine says, write without waiting,
+ * account for what the socket took. All calls are made between conn_enter_tx()
+ * and conn_leave_tx().
+ */
+#ifndef TLSULP_TRANSMIT_H
+#define TLSULP_TRANSMIT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "user/conn.h"
+#include "user/iov.h"
+
+/*
+ * Where plaintext comes from. fill() copies the @n bytes that lie @at bytes
+ * after the first one not yet accepted: 0, negative errno, or -ENODATA if the
+ * source turned out to be shorter (it then has lowered left). direct() gives a pointer to them if
+ * they lie in one piece of the caller's memory, or NULL. accept() takes the
+ * first @n bytes for sent.
+ */
+struct source {
+	size_t left;
+	int (*fill)(struct source *s, size_t at, uint8_t *dst, size_t n);
+	const uint8_t *(*direct)(struct source *s, size_t at, size_t n);
+	void (*accept)(struct source *s, size_t n);
+};
+
+/* The caller's vector as a source. */
+struct iov_source {
+	struct source source;
+	struct iov_cursor cursor;
+};
+
+void iov_source_init(struct iov_source *s, const struct iov_cursor *cursor);
+
+/* What the socket did not take of a record: 0 all out, -EAGAIN, or the socket's errno. */
+int transmit_rest(struct conn *c, int fd);
+
+/*
+ * End the record that MSG_MORE left open: 0, -EAGAIN, or errno. With @keep it is
+ * ended even if the socket takes nothing (all of it is rest then), else it
+ * stays open.
+ */
+int transmit_open(struct conn *c, int fd, bool keep);
+
+/*
+ * Send from @s in records of @type until it is empty or the socket is full;
+ * with @more the last record stays open. Returns the bytes accepted (0 is
+ * possible) and in *@err why it stopped early: 0, -EAGAIN, -ENOMEM, -EFAULT,
+ * or the socket's errno. Rest may be left: see transmit_rest().
+ */
+size_t transmit(struct conn *c, int fd, struct source *s, uint8_t type, bool more, int *err);
+
+#endif

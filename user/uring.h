@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * io_uring: a ring moves bytes where no preload sees them, so a process that
+ * has one gets ENOENT from TCP_ULP, as on a kernel without the ULP, unless it
+ * insists (TLSULP_IO_URING=allow: it promises not to use its rings on TLS sockets).
+ */
+#ifndef TLSULP_URING_H
+#define TLSULP_URING_H
+
+/* 0, or -ENOENT. Looks through /proc/self/fd, at most every 100 ms. */
+int uring_check(void);
+
+/* io_uring_setup was seen: no need to look any more. */
+void uring_seen(void);
+
+#endif

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/wait.h"
+
+#include "user/real.h"
+
+#include <errno.h>
+#include <time.h>
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000ll + ts.tv_nsec / 1000000;
+}
+
+/* Milliseconds left for poll(); -1: for ever. */
+static int time_left(int fd, int option, struct deadline *d)
+{
+	int64_t left;
+
+	if (!d->known) {
+		struct timeval tv = { 0 };
+		socklen_t len = sizeof(tv);
+		int64_t ms = 0;
+
+		if (!real.getsockopt(fd, SOL_SOCKET, option, &tv, &len))
+			ms = tv.tv_sec * 1000ll + (tv.tv_usec + 999) / 1000;
+		d->at_ms = ms ? now_ms() + ms : -1;
+		d->known = true;
+	}
+	if (d->at_ms < 0)
+		return -1;
+	left = d->at_ms - now_ms();
+	return left < 0 ? 0 : left > 1 << 30 ? 1 << 30 : left;
+}
+
+/*
+ * poll() returns EINTR whatever SA_RESTART says, a socket call does not. Which
+ * signal it was cannot be known; if every handler of this process restarts,
+ * this one did. A socket call with a timeout never restarts (signal(7)).
+ */
+static bool restarts(const struct deadline *d)
+{
+	for (int sig = 1; d->at_ms < 0 && sig < NSIG; sig++) {
+		struct sigaction act;
+
+		if (real.sigaction(sig, NULL, &act) || act.sa_handler == SIG_DFL ||
+		    act.sa_handler == SIG_IGN)
+			continue;
+		if (!(act.sa_flags & SA_RESTART))
+			return false;
+	}
+	return d->at_ms < 0;
+}
+
+bool wait_is_nonblocking(int fd, int flags)
+{
+	return (flags & MSG_DONTWAIT) || (real.fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
+static int wait_for(int fd, short events, int option, struct deadline *d)
+{
+	for (;;) {
+		struct pollfd p = { fd, events, 0 };
+		int n = real.poll(&p, 1, time_left(fd, option, d));
+
+		if (n > 0)
+			return 0;
+		if (!n)
+			return -EAGAIN;
+		if (errno != EINTR || !restarts(d))
+			return -errno;
+	}
+}
+
+int wait_writable(int fd, struct deadline *d)
+{
+	return wait_for(fd, POLLOUT, SO_SNDTIMEO, d);
+}
+
+int wait_hangup(int fd, struct deadline *d)
+{
+	return wait_for(fd, POLLRDHUP, SO_RCVTIMEO, d);
+}
+
+/* The wait was cut short with bytes there: by what? 0: go and look at them. */
+static int cut_short(int fd, struct deadline *d)
+{
+	struct pollfd p = { fd, POLLRDHUP | POLLPRI, 0 };
+
+	if (real.poll(&p, 1, 0) > 0)
+		return 0; /* the end, an error, or urgent data in the way */
+	if (time_left(fd, SO_RCVTIMEO, d) == 0)
+		return -EAGAIN;
+	return restarts(d) ? 0 : -EINTR;
+}
+
+int wait_readable(int fd, size_t want, struct deadline *d, size_t *have)
+{
+	ssize_t n;
+
+	if (time_left(fd, SO_RCVTIMEO, d) == 0)
+		return -EAGAIN;
+	n = real.recv(fd, NULL, want, MSG_PEEK | MSG_TRUNC | MSG_WAITALL);
+	if (n < 0)
+		return -errno;
+	*have = n;
+	return !n || (size_t)n >= want ? 0 : cut_short(fd, d);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Waiting as a blocking TCP socket does: SO_SNDTIMEO and SO_RCVTIMEO, EINTR,
+ * SA_RESTART. Never with a lock held.
+ */
+#ifndef TLSULP_WAIT_H
+#define TLSULP_WAIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* When a call has waited long enough; made on the first wait. */
+struct deadline {
+	bool known;
+	int64_t at_ms; /* CLOCK_MONOTONIC; -1: never */
+};
+
+/* Is this call to return EAGAIN instead of waiting? */
+bool wait_is_nonblocking(int fd, int flags);
+
+/*
+ * Until the socket takes bytes (or has an error to report): 0, -EAGAIN (the
+ * time is over), or -EINTR.
+ */
+int wait_writable(int fd, struct deadline *d);
+
+/*
+ * Until @want bytes are in the receive queue, or whatever else makes waiting
+ * pointless (EOF, error, urgent data): 0, -EAGAIN, -EINTR, or the socket's
+ * errno. Consumes nothing. *@have is how many bytes are there (0: EOF).
+ */
+int wait_readable(int fd, size_t want, struct deadline *d, size_t *have);
+
+/* Until an error or the peer's close: for a receive side that has stopped. */
+int wait_hangup(int fd, struct deadline *d);
+
+#endif

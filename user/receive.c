@@ -96,14 +96,12 @@ static int need_header(struct conn *c, int fd)
 
 	if (rx->body_len)
 		return 0;
-	if (rx->engine.header_len < TLS_HEADER_LEN) {
+	while (rx->engine.header_len < TLS_HEADER_LEN) {
 		got = queue_read(fd, rx->engine.header + rx->engine.header_len,
 				 TLS_HEADER_LEN - rx->engine.header_len, 0);
 		if (got <= 0)
 			return got ? got : RX_EOF;
 		rx->engine.header_len += got;
-		if (rx->engine.header_len < TLS_HEADER_LEN)
-			return -EAGAIN;
 	}
 	len = tls_rx_header(&rx->engine);
 	if (len < 0) {
@@ -211,16 +209,16 @@ void receive_consume(struct conn *c, int fd, size_t n)
 static int drain(struct conn *c, int fd)
 {
 	struct session_rx *rx = &c->session->rx;
-	size_t want = rx->body_len - 1 - rx->body_have;
+	size_t upto = rx->body_len - 1;
 	ssize_t got;
 
-	if (!want)
-		return 0;
-	got = queue_read(fd, buffer_of(c) + rx->body_have, want, 0);
-	if (got <= 0)
-		return got ? got : RX_EOF;
-	rx->body_have += got;
-	return (size_t)got == want ? 0 : -EAGAIN;
+	while (rx->body_have < upto) {
+		got = queue_read(fd, buffer_of(c) + rx->body_have, upto - rx->body_have, 0);
+		if (got <= 0)
+			return got ? got : RX_EOF;
+		rx->body_have += got;
+	}
+	return 0;
 }
 
 /* EOF or an error in the queue: a read returns at once, whole record or not. */
@@ -418,10 +416,11 @@ static int read_whole(struct conn *c, int fd, struct rx_request *rq)
 			if (!rx->body_have)
 				memcpy(buffer_of(c), body, got);
 			rx->body_have += got;
-		} else if (!rx->body_have) {
-			free_buffer(c);
+			return drain(c, fd); /* the queue says what comes: more later, or the end */
 		}
-		return got < 0 ? got : got ? -EAGAIN : RX_EOF;
+		if (!rx->body_have)
+			free_buffer(c);
+		return got < 0 ? got : RX_EOF;
 	}
 	err = open_body(c, body, &off, &len, &type);
 	if (err) {

@@ -954,20 +954,35 @@ static void test_a_stopped_stream_still_ends(void **state)
 	tlsulp_close(fd[1]);
 }
 
-static void test_a_cut_record_is_no_data(void **state)
+/* @len bytes of a record of @n, then the end: the read after "readable" says 0. */
+static void cut_record_is_no_data(size_t len, size_t room, int flags)
 {
 	struct tls_keys k;
-	size_t n;
 	int fd[2];
 
 	k = home_rx_pair(fd, V13, GCM);
-	n = record_seal(&k, 0, TLSULP_DATA, text, 500, wire);
-	raw_write(fd[0], wire, n - 1);
+	record_seal(&k, 0, TLSULP_DATA, text, 500, wire);
+	raw_write(fd[0], wire, len);
 	close(fd[0]);
 	memset(got, 0xa5, PAINTED);
-	assert_int_equal(tlsulp_recv(fd[1], got, 1000, 0), 0);
+	assert_int_equal(readable(fd[1]), 1);
+	assert_int_equal(tlsulp_recv(fd[1], got, room, flags), 0);
 	assert_true(untouched(0, PAINTED));
 	tlsulp_close(fd[1]);
+}
+
+static void test_a_cut_record_is_no_data(void **state)
+{
+	static const size_t rooms[] = { 10, 1000 };
+	static const int flags[] = { 0, MSG_PEEK, MSG_DONTWAIT, MSG_DONTWAIT | MSG_PEEK };
+	size_t whole = TLS_HEADER_LEN + 500 + 1 + TLS_TAG_LEN;
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		for (size_t j = 0; j < ARRAY_SIZE(rooms); j++) {
+			cut_record_is_no_data(3, rooms[j], flags[i]);
+			cut_record_is_no_data(100, rooms[j], flags[i]);
+			cut_record_is_no_data(whole - 1, rooms[j], flags[i]);
+		}
 }
 
 static int setup(void **state)

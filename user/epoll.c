@@ -145,10 +145,12 @@ void readiness_before_fork(void)
 
 void readiness_after_fork(bool child)
 {
-	if (child)
-		reg_lock = (struct lock){ 0 };
-	else
+	if (!child) {
 		lock_drop(&reg_lock);
+		return;
+	}
+	reg_lock = (struct lock){ 0 };
+	readiness_no_sleepers();
 }
 
 void readiness_forget(int fd)
@@ -163,6 +165,14 @@ void readiness_forget(int fd)
 	for (struct reg *r = &regs[fd]; r; r = r->more)
 		r->epfd = 0;
 	lock_leave(&reg_lock, &g);
+}
+
+bool readiness_epoll_is_watched(int fd)
+{
+	for (struct reg *r = &regs[fd]; r; r = r->more)
+		if (r->epfd && readiness_has_sleepers(r->epfd - 1))
+			return true;
+	return false;
 }
 
 void readiness_remove(int fd)
@@ -311,13 +321,14 @@ int readiness_epoll_wait(int epfd, struct epoll_event *events, int max,
 		return real_epoll_wait(epfd, events, max, timeout, mask);
 	clock = clock_start(timeout);
 	for (int round = 0;; round++) {
-		int hidden = hidden_events(epfd, events, max);
-		int got = hidden < max
-				  ? real_epoll_wait(epfd, events + hidden, max - hidden,
-						    hidden ? &none : clock_left(&clock, -1, &left),
-						    mask)
-				  : 0;
+		int hidden, got = 0;
 
+		readiness_sleeps(epfd, 1);
+		hidden = hidden_events(epfd, events, max);
+		if (hidden < max)
+			got = real_epoll_wait(epfd, events + hidden, max - hidden,
+					      hidden ? &none : clock_left(&clock, -1, &left), mask);
+		readiness_sleeps(epfd, -1);
 		if (got < 0)
 			return hidden ? hidden : got;
 		got = filter_events(epfd, events + hidden, got, &taken) + hidden;

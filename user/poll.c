@@ -32,6 +32,14 @@ static bool add_hidden(struct pollfd *fds, nfds_t n)
 	return any;
 }
 
+/* What other threads do with these descriptors is to be seen by the kernel from now on. */
+static void sleeps(struct pollfd *fds, nfds_t n, int one)
+{
+	for (nfds_t i = 0; i < n; i++)
+		if (fds[i].events & READ_EVENTS)
+			readiness_sleeps(fds[i].fd, one);
+}
+
 /*
  * Take back what is not true. Returns descriptors still reported; *@taken tells
  * whether any lost its last event.
@@ -69,10 +77,13 @@ static int poll_ours(struct pollfd *fds, nfds_t n, const struct timespec *timeou
 	bool taken;
 
 	for (int round = 0;; round++) {
-		const struct timespec *t =
-			add_hidden(fds, n) ? &none : clock_left(&clock, -1, &left);
-		int got = real.ppoll(fds, n, t, mask);
+		const struct timespec *t;
+		int got;
 
+		sleeps(fds, n, 1);
+		t = add_hidden(fds, n) ? &none : clock_left(&clock, -1, &left);
+		got = real.ppoll(fds, n, t, mask);
+		sleeps(fds, n, -1);
 		if (got < 0)
 			return got;
 		got = filter(fds, n, &taken);

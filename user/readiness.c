@@ -4,6 +4,39 @@
 #include "user/conn.h"
 #include "user/receive.h"
 
+#include <string.h>
+
+/* Threads of this process that sleep on a descriptor, or on the epoll set that it is. */
+static uint16_t sleepers[FDTAB_SIZE];
+static int sleepers_end; /* one more than the largest number that ever had any */
+
+void readiness_sleeps(int fd, int one)
+{
+	int end = __atomic_load_n(&sleepers_end, __ATOMIC_RELAXED);
+
+	if ((unsigned int)fd >= FDTAB_SIZE)
+		return;
+	while (fd >= end && !__atomic_compare_exchange_n(&sleepers_end, &end, fd + 1, true,
+							 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+	__atomic_add_fetch(&sleepers[fd], one, __ATOMIC_SEQ_CST);
+}
+
+void readiness_no_sleepers(void)
+{
+	memset(sleepers, 0, sleepers_end * sizeof(sleepers[0]));
+}
+
+bool readiness_has_sleepers(int fd)
+{
+	return __atomic_load_n(&sleepers[fd], __ATOMIC_SEQ_CST) != 0;
+}
+
+bool readiness_is_watched(int fd)
+{
+	return readiness_has_sleepers(fd) || readiness_epoll_is_watched(fd);
+}
+
 bool readiness_is_true(int fd)
 {
 	struct conn *c = conn_pin(fd);

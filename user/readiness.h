@@ -37,6 +37,20 @@ int readiness_epoll_wait(int epfd, struct epoll_event *events, int max,
 bool readiness_is_true(int fd);
 bool readiness_is_hidden(int fd);
 
+/*
+ * Does a thread of this process sleep in poll, select or epoll_wait on @fd?
+ * Calls that sleep say so before (1) and after (-1), of each number that they
+ * sleep on or of the epoll set.
+ */
+bool readiness_is_watched(int fd);
+void readiness_sleeps(int fd, int one);
+
+/* epoll.c's part of that: is @fd registered with a set that somebody sleeps on? */
+bool readiness_epoll_is_watched(int fd);
+bool readiness_has_sleepers(int fd);
+/* In a fork's child: those threads are not here. */
+void readiness_no_sleepers(void);
+
 /* How long to look away from a socket whose wait the kernel cannot express. */
 #define READINESS_BLIND_MS 10
 

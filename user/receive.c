@@ -12,11 +12,14 @@
  * The exception to the rule about readiness is a record that came the first way
  * and then may not be returned: of another type than the call's, without room
  * for its type, or into a bad pointer. It is kept without a last byte in the
- * queue: receive_is_hidden(), and readiness.c reports it.
+ * queue: receive_is_hidden(), and readiness.c reports it. Who sleeps in the
+ * kernel meanwhile would not hear of it, so with other sleepers about records
+ * are read the second way only.
  */
 #include "user/receive.h"
 
 #include "user/fault.h"
+#include "user/readiness.h"
 #include "user/real.h"
 #include "user/scratch.h"
 #include "user/stats.h"
@@ -431,6 +434,15 @@ static int read_whole(struct conn *c, int fd, struct rx_request *rq)
 	return give_whole(c, rq, body + off, len, type);
 }
 
+/* May anybody but this thread sleep until the connection is readable? */
+static bool others_may_sleep(const struct conn *c, int fd)
+{
+	const struct session *s = c->session;
+
+	return __atomic_load_n(&s->rx.waiters, __ATOMIC_RELAXED) || session_is_shared(s) ||
+	       readiness_is_watched(fd);
+}
+
 static int next_record(struct conn *c, int fd, struct rx_request *rq)
 {
 	struct session_rx *rx = &c->session->rx;
@@ -443,7 +455,8 @@ static int next_record(struct conn *c, int fd, struct rx_request *rq)
 		err = need_header(c, fd);
 	if (err)
 		return err;
-	if (rq->cursor.left >= tls_record_plain_max(&rx->engine.keys, rx->body_len))
+	if (rq->cursor.left >= tls_record_plain_max(&rx->engine.keys, rx->body_len) &&
+	    !others_may_sleep(c, fd))
 		return read_whole(c, fd, rq);
 	err = hold_next(c, fd);
 	return err ? err : give_held(c, fd, rq);

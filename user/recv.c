@@ -15,17 +15,19 @@ static ssize_t result(const struct rx_request *rq, int err)
 	return -1;
 }
 
+void recv_will_wait(struct conn *c)
+{
+	__atomic_add_fetch(&c->session->rx.waiters, 1, __ATOMIC_RELAXED);
+}
+
 int recv_wait(struct conn *c, int fd, size_t want, struct deadline *d)
 {
-	const struct session_rx *rx = &c->session->rx;
-	size_t have;
+	struct session_rx *rx = &c->session->rx;
+	int err = rx->engine.stopped ? wait_hangup(fd, d) : wait_readable(fd, want, d);
 
-	if (rx->engine.stopped)
-		return wait_hangup(fd, d);
-	/* A small receive buffer never holds a large record: be content with parts of it. */
-	if (rx->rcvbuf && want > rx->rcvbuf / 2)
-		want = rx->rcvbuf / 2;
-	return wait_readable(fd, want, d, &have);
+	if (conn_is_usable(c))
+		__atomic_sub_fetch(&rx->waiters, 1, __ATOMIC_RELAXED);
+	return err;
 }
 
 /* How much this call waits for (SO_RCVLOWAT as the program set it, MSG_WAITALL). */
@@ -37,13 +39,12 @@ static size_t target_of(const struct session_rx *rx, size_t room, int flags)
 }
 
 /*
- * One go under the lock. -EAGAIN with *@want: bytes to wait for; with *@want 0:
- * not to be waited for.
+ * One go under the lock. -EAGAIN with *@want: recv_wait() for so many bytes in
+ * the queue; with *@want 0: not to be waited for.
  */
 static int recv_some(struct conn *c, int fd, struct rx_request *rq, int flags, size_t target,
 		     size_t *want)
 {
-	struct session_rx *rx = &c->session->rx;
 	struct conn_guard g;
 	size_t seen = 0;
 	int err = conn_enter_rx(c, fd, &g);
@@ -56,8 +57,10 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, int flags, s
 	else
 		err = receive(c, fd, rq);
 	if (err == -EAGAIN && rq->done < target && !wait_is_nonblocking(fd, flags))
-		*want = seen ? seen + 1 : receive_missing(rx) + (rx->held && rx->tail);
-	receive_settle(c, fd, err == -EAGAIN && !*want);
+		*want = seen + 1;
+	receive_settle(c, fd, err == -EAGAIN);
+	if (*want)
+		recv_will_wait(c);
 	conn_leave_rx(c, &g);
 	return err;
 }

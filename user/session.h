@@ -37,6 +37,7 @@ struct session_rx {
 	uint8_t held_first; /* first plaintext byte of the record, for KeyUpdate */
 	uint32_t held_total; /* its whole plaintext length */
 	uint32_t hidden_seq; /* counts the records and errors that became hidden */
+	uint32_t waiters; /* calls asleep until bytes come; one that was killed stays counted */
 	int pending_error; /* a socket error that came after data: negative errno for the next call
 			    */
 	uint32_t lowat_program; /* the program's SO_RCVLOWAT; 0: never set */
@@ -61,6 +62,21 @@ struct session {
 	struct session_tx tx; /* under tx_lock */
 	struct session_rx rx; /* under rx_lock */
 };
+
+/* Does more than one process hold it (or did, and was killed)? */
+static inline bool session_is_shared(const struct session *s)
+{
+	bool one = false;
+
+	for (int i = 0; i < ARENA_HOLDER_WORDS; i++) {
+		uint64_t word = __atomic_load_n(&s->holders[i], __ATOMIC_RELAXED);
+
+		if (word && (one || (word & (word - 1))))
+			return true;
+		one |= word != 0;
+	}
+	return false;
+}
 
 #define SESSION_WIPE_FROM offsetof(struct session, magic)
 

@@ -188,8 +188,7 @@ ssize_t splice_from_tls(struct conn *c, int fd, int out, size_t len, unsigned in
 {
 	struct deadline deadline = { 0 };
 	struct conn_guard g;
-	size_t want = 0;
-	bool pipe_full;
+	bool pipe_full, wait;
 	ssize_t n;
 
 	if (!is_pipe(out))
@@ -201,17 +200,19 @@ ssize_t splice_from_tls(struct conn *c, int fd, int out, size_t len, unsigned in
 		if (n)
 			return result(0, n);
 		n = move_out(c, fd, out, len, &pipe_full);
-		want = receive_missing(&c->session->rx);
 		receive_settle(c, fd, n == -EAGAIN);
+		wait = n == -EAGAIN && !pipe_full && !wait_is_nonblocking(fd, socket_flags(flags));
+		if (wait)
+			recv_will_wait(c);
 		conn_leave_rx(c, &g);
 		if (n != -EAGAIN)
 			return result(n > 0 ? n : 0, n);
-		if (pipe_full)
+		if (wait)
+			n = recv_wait(c, fd, 1, &deadline);
+		else if (pipe_full)
 			n = wait_pipe(out, POLLOUT, flags);
-		else if (wait_is_nonblocking(fd, socket_flags(flags)))
-			return result(0, -EAGAIN);
 		else
-			n = recv_wait(c, fd, want, &deadline);
+			return result(0, -EAGAIN);
 		if (n)
 			return result(0, n == RX_EOF ? 0 : n);
 	}

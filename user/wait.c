@@ -96,15 +96,16 @@ static int cut_short(int fd, struct deadline *d)
 	return restarts(d) ? 0 : -EINTR;
 }
 
-int wait_readable(int fd, size_t want, struct deadline *d, size_t *have)
+int wait_readable(int fd, size_t want, struct deadline *d)
 {
+	/* MSG_WAITALL alone ignores the low-water mark: only for more than there is already. */
+	int all = want > 1 ? MSG_WAITALL : 0;
 	ssize_t n;
 
 	if (time_left(fd, SO_RCVTIMEO, d) == 0)
 		return -EAGAIN;
-	n = real.recv(fd, NULL, want, MSG_PEEK | MSG_TRUNC | MSG_WAITALL);
+	n = real.recv(fd, NULL, want, MSG_PEEK | MSG_TRUNC | all);
 	if (n < 0)
 		return -errno;
-	*have = n;
 	return !n || (size_t)n >= want ? 0 : cut_short(fd, d);
 }

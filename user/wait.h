@@ -28,9 +28,9 @@ int wait_writable(int fd, struct deadline *d);
 /*
  * Until @want bytes are in the receive queue, or whatever else makes waiting
  * pointless (EOF, error, urgent data): 0, -EAGAIN, -EINTR, or the socket's
- * errno. Consumes nothing. *@have is how many bytes are there (0: EOF).
+ * errno. Consumes nothing. With @want 1 the low-water mark decides when to wake.
  */
-int wait_readable(int fd, size_t want, struct deadline *d, size_t *have);
+int wait_readable(int fd, size_t want, struct deadline *d);
 
 /* Until an error or the peer's close: for a receive side that has stopped. */
 int wait_hangup(int fd, struct deadline *d);

@@ -9,4 +9,5 @@ here=$(cd "$(dirname "$0")" && pwd)
 TLSULP_BUILD=$(cd "${TLSULP_BUILD:-$here/../build}" && pwd)
 export TLSULP_BUILD
 mkdir -p "$here/results"
+"$here/memory.sh"
 exec /usr/bin/python3 "$here/nginx.py" --out "$here/results/nginx.json" "$@"

@@ -24,7 +24,7 @@ struct holder {
 /*
  * The head of the mapping; all offsets are indices, so it may be mapped anywhere.
  * Every change of a list is one store, after those it needs: a process killed
- * under the lock loses one slot or buffer at most.
+ * under the lock loses one slot at most, and no buffer: repair_buffers().
  */
 struct arena_head {
 	struct lock lock; /* lists and holders */
@@ -122,6 +122,8 @@ struct arena *arena_current(void)
 	return a;
 }
 
+static void lock_lists(struct arena *a);
+
 static struct session_slot *slot_of(struct session *s)
 {
 	return (struct session_slot *)((uint8_t *)s - offsetof(struct session_slot, session));
@@ -134,7 +136,8 @@ struct session *arena_session_new(struct arena *a)
 	struct lock_guard g;
 	uint32_t generation;
 
-	lock_enter(&h->lock, &g);
+	lock_block_signals(&g);
+	lock_lists(a);
 	if (h->session_free) {
 		slot = &a->slots[h->session_free - 1];
 		h->session_free = slot->next_free;
@@ -159,7 +162,8 @@ void arena_session_free(struct arena *a, struct session *s)
 	struct session_slot *slot = slot_of(s);
 	struct lock_guard g;
 
-	lock_enter(&h->lock, &g);
+	lock_block_signals(&g);
+	lock_lists(a);
 	explicit_bzero((uint8_t *)s + SESSION_WIPE_FROM, sizeof(*s) - SESSION_WIPE_FROM);
 	slot->used = 0;
 	slot->next_free = h->session_free;
@@ -188,43 +192,96 @@ uint8_t *arena_buffer(struct arena *a, uint32_t buffer)
 	return a->buffers + (size_t)(buffer - 1) * ARENA_BUFFER_SIZE;
 }
 
+bool arena_has_buffer(const struct arena *a, uint32_t buffer)
+{
+	return buffer <= a->head->buffers;
+}
+
 /* A free buffer's first bytes link to the next one. */
-uint32_t arena_buffer_new(struct arena *a)
+static void push_buffer(struct arena *a, uint32_t buffer)
+{
+	memcpy(arena_buffer(a, buffer), &a->head->buffer_free, sizeof(buffer));
+	a->head->buffer_free = buffer;
+}
+
+/* Somebody was killed under the lock: what no session has is free. */
+static void repair_buffers(struct arena *a)
+{
+	static uint64_t taken[ARENA_SESSIONS_MAX / 64 + 1]; /* under the lock, and a fork's copy */
+	uint32_t i = 0;
+	struct session *s;
+
+	memset(taken, 0, sizeof(taken));
+	while ((s = arena_session_next(a, &i))) {
+		const uint32_t has[] = { s->tx.open_buffer, s->tx.rest_buffer, s->tx.spare_buffer,
+					 s->rx.buffer };
+
+		for (int n = 0; n < 4; n++)
+			if (has[n] && arena_has_buffer(a, has[n]))
+				taken[has[n] / 64] |= 1ull << (has[n] % 64);
+	}
+	a->head->buffer_free = 0;
+	for (uint32_t b = a->head->buffer_top; b; b--)
+		if (!(taken[b / 64] >> (b % 64) & 1))
+			push_buffer(a, b);
+}
+
+static void lock_lists(struct arena *a)
+{
+	if (lock_take(&a->head->lock) == -EOWNERDEAD)
+		repair_buffers(a);
+}
+
+bool arena_buffer_take(struct arena *a, uint32_t *where)
 {
 	struct arena_head *h = a->head;
 	uint32_t b = 0;
 
 	if (fail_buffer && !--fail_buffer)
-		return 0;
-	lock_take(&h->lock);
+		return false;
+	lock_lists(a);
 	if (h->buffer_free) {
 		b = h->buffer_free;
 		memcpy(&h->buffer_free, arena_buffer(a, b), sizeof(h->buffer_free));
 	} else if (h->buffer_top < h->buffers) {
 		b = ++h->buffer_top;
 	}
+	__atomic_store_n(where, b, __ATOMIC_RELAXED);
 	lock_drop(&h->lock);
+	return b != 0;
+}
+
+void arena_buffer_give(struct arena *a, uint32_t *where, size_t secret)
+{
+	uint32_t b = *where;
+
+	if (!b)
+		return;
+	explicit_bzero(arena_buffer(a, b), secret);
+	lock_lists(a);
+	push_buffer(a, b);
+	__atomic_store_n(where, 0, __ATOMIC_RELAXED);
+	lock_drop(&a->head->lock);
+}
+
+uint32_t arena_buffer_new(struct arena *a)
+{
+	uint32_t b = 0;
+
+	arena_buffer_take(a, &b);
 	return b;
 }
 
 void arena_buffer_free(struct arena *a, uint32_t buffer, size_t secret)
 {
-	struct arena_head *h = a->head;
-
-	if (!buffer)
-		return;
-	explicit_bzero(arena_buffer(a, buffer), secret);
-	lock_take(&h->lock);
-	memcpy(arena_buffer(a, buffer), &h->buffer_free, sizeof(h->buffer_free));
-	h->buffer_free = buffer;
-	lock_drop(&h->lock);
+	arena_buffer_give(a, &buffer, secret);
 }
 
 static int holder_new(struct arena *a, pid_t pid, uint64_t start)
 {
 	int found = -1;
 
-	lock_take(&a->head->lock);
+	lock_lists(a);
 	for (int i = 0; i < ARENA_PROCS && found < 0; i++) {
 		struct holder *h = &a->head->holders[i];
 
@@ -290,7 +347,7 @@ bool arena_holder_dead(struct arena *a, int slot)
 
 void arena_release_holder(struct arena *a, int slot)
 {
-	lock_take(&a->head->lock);
+	lock_lists(a);
 	memset(&a->head->holders[slot], 0, sizeof(struct holder));
 	lock_drop(&a->head->lock);
 }

@@ -42,6 +42,14 @@ void arena_buffer_free(struct arena *a, uint32_t buffer, size_t secret);
 uint8_t *arena_buffer(struct arena *a, uint32_t buffer);
 
 /*
+ * The same into and out of a session's field @where, which changes together with
+ * the list: a process killed in between loses no buffer, and none is in two places.
+ */
+bool arena_buffer_take(struct arena *a, uint32_t *where);
+void arena_buffer_give(struct arena *a, uint32_t *where, size_t secret);
+bool arena_has_buffer(const struct arena *a, uint32_t buffer);
+
+/*
  * Processes that hold sessions of the arena. A holder is a slot number; each
  * session has a bit for each holder.
  * arena_self() is this process's slot (taken on first use), -1 if all are taken.

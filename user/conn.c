@@ -117,9 +117,12 @@ static void session_destroy(struct arena *a, struct session *s)
 					 __ATOMIC_RELAXED))
 		return;
 	stats_conn_gone(s);
-	arena_buffer_free(a, s->tx.open_buffer, TLS_PAYLOAD_MAX);
-	arena_buffer_free(a, s->tx.rest_buffer, 0);
-	arena_buffer_free(a, s->rx.buffer, TLS_BODY_MAX);
+	if (s->tx.spare_buffer == s->tx.rest_buffer)
+		s->tx.spare_buffer = 0; /* the writer was killed between the two */
+	arena_buffer_give(a, &s->tx.open_buffer, TLS_PAYLOAD_MAX);
+	arena_buffer_give(a, &s->tx.rest_buffer, 0);
+	arena_buffer_give(a, &s->tx.spare_buffer, 0);
+	arena_buffer_give(a, &s->rx.buffer, TLS_BODY_MAX);
 	arena_session_free(a, s);
 }
 
@@ -305,12 +308,28 @@ static bool is_same_socket(const struct conn *c, int fd)
 	return false;
 }
 
+/* Shared memory that cannot be: nothing of it is used, and the keys go. */
+static void check_sane(struct conn *c, int fd, bool tx)
+{
+	struct session *s = c->session;
+
+	if (s->generation != c->generation || !s->magic)
+		return; /* it has ended */
+	if (s->magic == SESSION_MAGIC &&
+	    (tx ? session_tx_is_sane(s, c->arena) : session_rx_is_sane(s, c->arena)))
+		return;
+	session_wipe(s);
+	conn_fail(c, fd, "its shared memory was overwritten. Look for a stray write.");
+}
+
 static int enter(struct conn *c, int fd, struct conn_guard *g, struct lock *l)
 {
 	int err;
 
 	lock_block_signals(&g->signals);
 	take(c, fd, l);
+	if (conn_owns(c, fd))
+		check_sane(c, fd, l == &c->session->tx_lock);
 	if (!conn_owns(c, fd) || !conn_is_usable(c) || !is_same_socket(c, fd))
 		err = -EBADF;
 	else

@@ -65,17 +65,14 @@ static void free_buffer(struct conn *c)
 {
 	struct session_rx *rx = &c->session->rx;
 
-	arena_buffer_free(c->arena, rx->buffer, TLS_BODY_MAX);
-	rx->buffer = 0;
+	arena_buffer_give(c->arena, &rx->buffer, TLS_BODY_MAX);
 }
 
 static int need_buffer(struct conn *c)
 {
 	struct session_rx *rx = &c->session->rx;
 
-	if (!rx->buffer)
-		rx->buffer = arena_buffer_new(c->arena);
-	return rx->buffer ? 0 : -ENOMEM;
+	return rx->buffer || arena_buffer_take(c->arena, &rx->buffer) ? 0 : -ENOMEM;
 }
 
 static uint8_t *buffer_of(struct conn *c)

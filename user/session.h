@@ -19,6 +19,7 @@ struct session_tx {
 	uint32_t open_buffer; /* plaintext gathered by MSG_MORE, engine.open_len bytes */
 	uint32_t rest_buffer; /* ciphertext that the socket did not take yet */
 	uint32_t rest_off, rest_len;
+	uint32_t spare_buffer; /* for the rest of the write under way: not lost with its process */
 	uint64_t wire_base; /* the kernel's count of bytes written when TLS_TX was set */
 	uint64_t wire_bytes; /* bytes that we wrote since */
 	uint64_t wire_checked; /* wire_bytes at the last comparison */
@@ -77,6 +78,15 @@ static inline bool session_is_shared(const struct session *s)
 	}
 	return false;
 }
+
+/*
+ * Can all this be? Under tx_lock (rx_lock), on entry: what shared memory says
+ * is not trusted further than its own buffers. A session that cannot be is
+ * wiped, and fails.
+ */
+bool session_tx_is_sane(const struct session *s, const struct arena *a);
+bool session_rx_is_sane(const struct session *s, const struct arena *a);
+void session_wipe(struct session *s);
 
 #define SESSION_WIPE_FROM offsetof(struct session, magic)
 

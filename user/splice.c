@@ -65,9 +65,7 @@ static ssize_t gather(struct conn *c, int in, size_t len)
 	len = len < (size_t)queued ? len : (size_t)queued;
 	if (!len)
 		return 0;
-	if (!tx->open_buffer)
-		tx->open_buffer = arena_buffer_new(c->arena);
-	if (!tx->open_buffer)
+	if (!tx->open_buffer && !arena_buffer_take(c->arena, &tx->open_buffer))
 		return -ENOMEM;
 	/* Not read(): another reader may have been faster, and that would wait. */
 	iov.iov_base = arena_buffer(c->arena, tx->open_buffer) + tx->engine.open_len;

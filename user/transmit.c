@@ -61,6 +61,11 @@ static ssize_t write_wire(struct conn *c, int fd, const uint8_t *p, size_t n)
 	return done;
 }
 
+static void free_spare(struct conn *c)
+{
+	arena_buffer_give(c->arena, &c->session->tx.spare_buffer, 0);
+}
+
 int transmit_rest(struct conn *c, int fd)
 {
 	struct session_tx *tx = &c->session->tx;
@@ -75,8 +80,7 @@ int transmit_rest(struct conn *c, int fd)
 	tx->rest_len -= n;
 	if (tx->rest_len)
 		return -EAGAIN;
-	arena_buffer_free(c->arena, tx->rest_buffer, 0);
-	tx->rest_buffer = 0;
+	arena_buffer_give(c->arena, &tx->rest_buffer, 0);
 	return 0;
 }
 
@@ -150,9 +154,8 @@ static void open_done(struct conn *c)
 
 	if (!tx->open_buffer)
 		return;
-	arena_buffer_free(c->arena, tx->open_buffer, TLS_PAYLOAD_MAX);
-	tx->open_buffer = 0;
 	tx->engine.open_len = 0;
+	arena_buffer_give(c->arena, &tx->open_buffer, TLS_PAYLOAD_MAX);
 }
 
 /* Learn from what the socket took how much to seal at once. */
@@ -165,12 +168,12 @@ static void adapt(struct conn *c, unsigned int sent, const struct batch *b)
 
 /*
  * Write the batch. Records of which at least one byte went out are committed,
- * and the rest of a split one is kept; the others never happened. @spare is a
- * buffer for that rest (freed here if unused). With @keep the first record is
+ * and the rest of a split one is kept; the others never happened. The spare
+ * buffer is for that rest (freed here if unused). With @keep the first record is
  * committed even if the socket took nothing. Returns the number committed, or
  * the socket's errno if none was.
  */
-static ssize_t batch_write(struct conn *c, int fd, struct batch *b, uint32_t spare, bool keep)
+static ssize_t batch_write(struct conn *c, int fd, struct batch *b, bool keep)
 {
 	struct session_tx *tx = &c->session->tx;
 	ssize_t n = write_wire(c, fd, b->bytes, b->len);
@@ -180,7 +183,7 @@ static ssize_t batch_write(struct conn *c, int fd, struct batch *b, uint32_t spa
 	if (n == -EAGAIN && keep)
 		n = 0;
 	if (n < 0 || (!n && !keep)) {
-		arena_buffer_free(c->arena, spare, 0);
+		free_spare(c);
 		adapt(c, 0, b);
 		return n < 0 ? n : -EAGAIN;
 	}
@@ -192,12 +195,13 @@ static ssize_t batch_write(struct conn *c, int fd, struct batch *b, uint32_t spa
 	stats_tx(c->session, sent, bytes);
 	open_done(c);
 	if (off > (size_t)n) {
-		tx->rest_buffer = spare;
+		tx->rest_buffer = tx->spare_buffer;
 		tx->rest_off = 0;
 		tx->rest_len = off - n;
-		memcpy(arena_buffer(c->arena, spare), b->bytes + n, tx->rest_len);
+		memcpy(arena_buffer(c->arena, tx->rest_buffer), b->bytes + n, tx->rest_len);
+		__atomic_store_n(&tx->spare_buffer, 0, __ATOMIC_RELEASE);
 	} else {
-		arena_buffer_free(c->arena, spare, 0);
+		free_spare(c);
 	}
 	adapt(c, off > (size_t)n ? sent - 1 : sent, b);
 	wire_check_sometimes(c, fd);
@@ -205,14 +209,14 @@ static ssize_t batch_write(struct conn *c, int fd, struct batch *b, uint32_t spa
 }
 
 /* Room to work in, before anything changes: 0 or -ENOMEM. */
-static int prepare(struct conn *c, struct batch *b, uint32_t *spare)
+static int prepare(struct conn *c, struct batch *b)
 {
+	struct session_tx *tx = &c->session->tx;
 	struct scratch *scratch = scratch_get();
 
 	if (!scratch || conn_tx_key(c))
 		return -ENOMEM;
-	*spare = arena_buffer_new(c->arena);
-	if (!*spare)
+	if (!tx->spare_buffer && !arena_buffer_take(c->arena, &tx->spare_buffer))
 		return -ENOMEM;
 	*b = (struct batch){ .bytes = scratch->tx };
 	return 0;
@@ -221,22 +225,21 @@ static int prepare(struct conn *c, struct batch *b, uint32_t *spare)
 int transmit_open(struct conn *c, int fd, bool keep)
 {
 	struct session_tx *tx = &c->session->tx;
-	uint32_t spare;
 	struct batch b;
 	ssize_t n;
 	int err = transmit_rest(c, fd);
 
 	if (err || !tx->engine.open_len)
 		return err;
-	err = prepare(c, &b, &spare);
+	err = prepare(c, &b);
 	if (err)
 		return err;
 	err = batch_add(c, &b, NULL, TLSULP_DATA, tx->engine.open_len, 0, 0);
 	if (err) {
-		arena_buffer_free(c->arena, spare, 0);
+		free_spare(c);
 		return err;
 	}
-	n = batch_write(c, fd, &b, spare, keep);
+	n = batch_write(c, fd, &b, keep);
 	if (n < 0)
 		return n;
 	return tx->rest_len ? -EAGAIN : 0;
@@ -248,9 +251,7 @@ static int gather(struct conn *c, struct source *s, size_t n)
 	struct session_tx *tx = &c->session->tx;
 	int err;
 
-	if (!tx->open_buffer)
-		tx->open_buffer = arena_buffer_new(c->arena);
-	if (!tx->open_buffer)
+	if (!tx->open_buffer && !arena_buffer_take(c->arena, &tx->open_buffer))
 		return -ENOMEM;
 	err = s->fill(s, 0, arena_buffer(c->arena, tx->open_buffer) + tx->engine.open_len, n);
 	if (!err) {
@@ -297,20 +298,19 @@ static int fill_batch(struct conn *c, struct batch *b, struct source *s, uint8_t
 /* One batch or one gathering. Returns 0 to go on, or why not. */
 static int step(struct conn *c, int fd, struct source *s, uint8_t type, bool more)
 {
-	uint32_t spare;
 	struct batch b;
 	ssize_t sent;
 	size_t tail;
-	int err = prepare(c, &b, &spare);
+	int err = prepare(c, &b);
 
 	if (err)
 		return err;
 	err = fill_batch(c, &b, s, type, more, &tail);
 	if (err || !b.count) {
-		arena_buffer_free(c->arena, spare, 0);
+		free_spare(c);
 		return err || !tail ? err : gather(c, s, tail);
 	}
-	sent = batch_write(c, fd, &b, spare, false);
+	sent = batch_write(c, fd, &b, false);
 	if (sent < 0)
 		return sent;
 	for (ssize_t i = 0; i < sent; i++)

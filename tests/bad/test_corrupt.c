@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A session whose arena is corrupt: refused, wiped, nothing more on the wire. */
+#include "tests/unit/unit.h"
+
+#include "tests/unit/home.h"
+#include "user/conn.h"
+#include "user/session.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define V13 TLSULP_VERSION_1_3
+#define GCM TLSULP_AES_GCM_128
+
+static const struct damage {
+	const char *what;
+	size_t at, size;
+	uint64_t value;
+	bool rx;
+} damages[] = {
+#define TX(field, v)                                                                               \
+	{                                                                                          \
+#field, offsetof(struct session, tx.field),                                        \
+			sizeof(((struct session *)0)->tx.field), v, false                          \
+	}
+#define RX(field, v)                                                                               \
+	{                                                                                          \
+#field, offsetof(struct session, rx.field),                                        \
+			sizeof(((struct session *)0)->rx.field), v, true                           \
+	}
+	{ "magic", offsetof(struct session, magic), 4, 0x12345678, false },
+	{ "magic", offsetof(struct session, magic), 4, 0x12345678, true },
+	TX(rest_off, 20000),
+	TX(rest_len, 1u << 30),
+	TX(rest_len, 5), /* of no buffer */
+	TX(rest_buffer, 1u << 30),
+	TX(open_buffer, 1u << 30),
+	TX(engine.open_len, 60000),
+	TX(engine.max_payload, 60000),
+	TX(engine.keys.cipher, 999),
+	TX(engine.keys.version, 0x999),
+	RX(buffer, 1u << 30),
+	RX(body_len, 1u << 30),
+	RX(body_have, 1u << 30),
+	RX(held_off, 20000),
+	RX(held_len, 1u << 30),
+	RX(engine.header_len, 200),
+	RX(engine.keys.cipher, 999),
+	RX(engine.keys.version, 0x999),
+};
+
+static bool has_key(const struct session *s, uint8_t *key)
+{
+	return !memcmp(s->tx.engine.keys.key, key, 16) || !memcmp(s->rx.engine.keys.key, key, 16);
+}
+
+static void damage_is_refused(const struct damage *d)
+{
+	struct tls_keys k;
+	struct session *s;
+	struct conn *c;
+	uint8_t buf[100];
+	int fd[2], end;
+
+	k = d->rx ? home_rx_pair(fd, V13, GCM) : home_tx_pair(fd, V13, GCM, false);
+	end = fd[d->rx];
+	c = conn_pin(end);
+	s = c->session;
+	assert_true(has_key(s, k.key));
+	memcpy((uint8_t *)s + d->at, &d->value, d->size);
+	if (d->rx)
+		assert_int_equal(write(fd[0], "\x17\x03\x03\x00\x20", 5), 5);
+	errno = 0;
+	if (d->rx)
+		assert_int_equal(tlsulp_recv(end, buf, sizeof(buf), MSG_DONTWAIT), -1);
+	else
+		assert_int_equal(tlsulp_send(end, "secret", 6, MSG_NOSIGNAL), -1);
+	if (errno != EBADMSG && errno != EBADF)
+		fail_msg("%s: errno is %d", d->what, errno);
+	if (has_key(s, k.key))
+		fail_msg("%s: the key is still there", d->what);
+	/* The socket is broken: nothing came, and nothing will. */
+	if (recv(fd[!d->rx], buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		fail_msg("%s: bytes on the wire", d->what);
+	assert_int_equal(tlsulp_send(end, "secret", 6, MSG_NOSIGNAL | MSG_DONTWAIT), -1);
+	conn_unpin(c);
+	home_close(fd);
+}
+
+static void test_a_corrupt_session_is_refused_and_wiped(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(damages); i++)
+		damage_is_refused(&damages[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_corrupt_session_is_refused_and_wiped),
+	};
+
+	home_start();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -6,16 +6,23 @@
 #include "user/send.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #define COUNT_MAX 0x7ffff000 /* what one call moves at most (sendfile(2)) */
+
+#define WINDOW_MAX ((off64_t)4 << 20) /* of a file is mapped at once */
+#define PAGE 4096
+#define BAD_PAGE ((const uint8_t *)1) /* faults: the seal says EFAULT, the call EIO */
 
 /* A file from an offset on. It may turn out shorter than it said. */
 struct file_source {
 	struct source source;
 	int fd;
 	off64_t at;
+	uint8_t *window; /* the file mapped, from window_at on; NULL: not */
+	off64_t window_at, window_end;
 };
 
 static int file_fill(struct source *src, size_t at, uint8_t *dst, size_t n)
@@ -37,17 +44,59 @@ static int file_fill(struct source *src, size_t at, uint8_t *dst, size_t n)
 	return 0;
 }
 
+static void close_window(struct file_source *f)
+{
+	if (f->window)
+		munmap(f->window, f->window_end - f->window_at);
+	f->window = NULL;
+}
+
+/* Does the file still have what the call is to send? A page's end reads as zeros, no fault. */
+static bool has_shrunk(const struct file_source *f)
+{
+	struct stat64 st;
+
+	return fstat64(f->fd, &st) || st.st_size < f->at + (off64_t)f->source.left;
+}
+
+/*
+ * TLS_TX_ZEROCOPY_RO, the promise that the file does not change: seal from the
+ * page cache. A file that shrinks all the same is noticed here, or faults.
+ */
+static const uint8_t *file_direct(struct source *src, size_t at, size_t n)
+{
+	struct file_source *f = (struct file_source *)src;
+	off64_t from = f->at + (off64_t)at, end = f->at + (off64_t)src->left;
+
+	if (!at && has_shrunk(f))
+		return BAD_PAGE;
+	if (!f->window || from + (off64_t)n > f->window_end) {
+		void *p;
+
+		close_window(f);
+		f->window_at = from & ~(off64_t)(PAGE - 1);
+		f->window_end = end - f->window_at > WINDOW_MAX ? f->window_at + WINDOW_MAX : end;
+		p = mmap(NULL, f->window_end - f->window_at, PROT_READ, MAP_SHARED | MAP_POPULATE,
+			 f->fd, f->window_at);
+		if (p == MAP_FAILED)
+			return NULL;
+		f->window = p;
+	}
+	return f->window + (from - f->window_at);
+}
+
 static void file_accept(struct source *src, size_t n)
 {
 	((struct file_source *)src)->at += n;
 	src->left -= n;
 }
 
-/* How much of the file there is from @at on, or negative errno. */
-static int clip(int fd, off64_t at, size_t *count)
+/* How much of the file there is from @at on, or negative errno. *@mappable: it has pages. */
+static int clip(int fd, off64_t at, size_t *count, bool *mappable)
 {
 	struct stat64 st;
 
+	*mappable = false;
 	if (fstat64(fd, &st))
 		return -errno;
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
@@ -60,6 +109,7 @@ static int clip(int fd, off64_t at, size_t *count)
 			*count = 0;
 		else if ((off64_t)*count > st.st_size - at)
 			*count = st.st_size - at;
+		*mappable = *count > 0;
 	}
 	return 0;
 }
@@ -77,18 +127,24 @@ static int start_of(int in_fd, const off64_t *offset, off64_t *at)
 
 ssize_t sendfile_tls(struct conn *c, int fd, int in_fd, off64_t *offset, size_t count)
 {
-	struct file_source f = { { 0, file_fill, NULL, file_accept }, in_fd, 0 };
+	struct file_source f = { .source = { 0, file_fill, NULL, file_accept }, .fd = in_fd };
+	bool mappable = false;
 	ssize_t done;
 	int err = start_of(in_fd, offset, &f.at);
 
 	if (!err)
-		err = clip(in_fd, f.at, &count);
+		err = clip(in_fd, f.at, &count, &mappable);
 	if (err) {
 		errno = -err;
 		return -1;
 	}
 	f.source.left = count;
+	if (mappable && c->session->tx.engine.zerocopy_ro)
+		f.source.direct = file_direct;
 	done = send_source(c, fd, &f.source, TLSULP_DATA, 0);
+	if (done < 0 && errno == EFAULT && f.source.direct)
+		errno = EIO;
+	close_window(&f);
 	if (done > 0 && offset)
 		*offset = f.at;
 	else if (done > 0)

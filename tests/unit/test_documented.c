@@ -409,6 +409,91 @@ static void test_a_mebibyte_of_sendfile_is_64_full_records(void **state)
 	close(file);
 }
 
+static int zerocopy_pair(int fd[2], struct tls_keys *k)
+{
+	int one = 1, file = memfd_create("zerocopy", 0);
+
+	*k = home_tx_pair(fd, V13, GCM, false);
+	assert_int_equal(set_tls(fd[0], TLSULP_TX_ZEROCOPY_RO, &one, 4), 0);
+	raw_write(file, text, MIB);
+	return file;
+}
+
+/* TLS_TX_ZEROCOPY_RO: the same bytes, from any offset. */
+static void test_sendfile_from_a_mapping(void **state)
+{
+	static const struct {
+		off64_t at;
+		size_t len;
+	} parts[] = { { 0, 20000 }, { 1, 16384 }, { 4095, 2 }, { 777777, 5000 }, { MIB - 7, 7 } };
+	struct tls_keys k;
+	int fd[2], file = zerocopy_pair(fd, &k);
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		off64_t at = parts[i].at;
+		size_t done = 0;
+
+		assert_int_equal(tlsulp_sendfile(fd[0], file, &at, parts[i].len), parts[i].len);
+		assert_int_equal(at, parts[i].at + parts[i].len);
+		while (done < parts[i].len) {
+			uint8_t type;
+			ssize_t n = raw_record(fd[1], &k, plain, &type);
+
+			assert_true(n > 0);
+			assert_memory_equal(plain, text + parts[i].at + done, n);
+			done += n;
+		}
+	}
+	close(file);
+	home_close(fd);
+}
+
+struct shrinker {
+	int sock, file;
+	off64_t size;
+};
+
+static void *shrink_and_drain(void *arg)
+{
+	struct shrinker *s = arg;
+	static uint8_t sink[65536];
+
+	usleep(50000);
+	assert_int_equal(ftruncate(s->file, s->size), 0);
+	while (recv(s->sock, sink, sizeof(sink), 0) > 0)
+		;
+	return NULL;
+}
+
+/* The call sleeps with nothing sent when the file shrinks, to a page's border or within one. */
+static void test_a_shrinking_file_gives_eio(void **state)
+{
+	static const off64_t sizes[] = { 0, 4096, 5000, MIB - 1 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct tls_keys k;
+		int fd[2], file = zerocopy_pair(fd, &k);
+		struct shrinker s = { fd[1], file, sizes[i] };
+		pthread_t thread;
+		off64_t at = 0;
+
+		/* Full, and full for good: the kernel's buffers grow for a while. */
+		for (int full = 0; full < 30; full++) {
+			while (tlsulp_send(fd[0], text, MIB, MSG_DONTWAIT) > 0)
+				full = 0;
+			usleep(10000);
+		}
+		pthread_create(&thread, NULL, shrink_and_drain, &s);
+		assert_fails(tlsulp_sendfile(fd[0], file, &at, MIB), EIO);
+		assert_int_equal(at, 0);
+		assert_int_equal(tlsulp_send(fd[0], text, 10, 0), 10);
+		tlsulp_close(fd[0]);
+		pthread_join(thread, NULL);
+		close(fd[1]);
+		close(file);
+	}
+}
+
 static void test_a_cmsg_of_exactly_its_length_works(void **state)
 {
 	static const uint8_t alert[] = { 1, 0 };
@@ -1009,6 +1094,8 @@ int main(void)
 		cmocka_unit_test(test_bad_small_options),
 		cmocka_unit_test(test_bad_pointers_to_getsockopt),
 		cmocka_unit_test(test_a_mebibyte_of_sendfile_is_64_full_records),
+		cmocka_unit_test(test_sendfile_from_a_mapping),
+		cmocka_unit_test(test_a_shrinking_file_gives_eio),
 		cmocka_unit_test(test_a_cmsg_of_exactly_its_length_works),
 		cmocka_unit_test(test_bad_control_messages),
 		cmocka_unit_test(test_unknown_flags_are_refused),

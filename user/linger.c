@@ -122,8 +122,12 @@ static bool do_note(struct note *n)
 	}
 	err = push(n->conn, n->fd, n->with_open);
 	/* Under the lock: the next rest that is left behind gets a note of its own. */
-	if (err != -EAGAIN && n->then == THEN_NOTHING)
+	if (err != -EAGAIN && n->then == THEN_NOTHING) {
 		n->conn->lingering = false;
+		/* The socket tells it once, and the program is to hear it. */
+		if (err && err != -EPIPE)
+			n->conn->session->tx.pending_error = err;
+	}
 	conn_leave_tx(n->conn, &g);
 	return err != -EAGAIN;
 }

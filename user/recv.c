@@ -77,6 +77,8 @@ static int recv_request(struct conn *c, int fd, struct rx_request *rq, int flags
 		return 0;
 	for (;;) {
 		err = recv_some(c, fd, rq, flags, target, &want);
+		if (err == RX_EOF && !rq->done && conn_is_usable(c))
+			err = session_take_error(c->session);
 		if (err != -EAGAIN || !want)
 			return err;
 		err = recv_wait(c, fd, want, &deadline);

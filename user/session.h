@@ -19,6 +19,7 @@ struct session_tx {
 	uint32_t open_buffer; /* plaintext gathered by MSG_MORE, engine.open_len bytes */
 	uint32_t rest_buffer; /* ciphertext that the socket did not take yet */
 	uint32_t rest_off, rest_len;
+	int pending_error; /* of the socket, met by the linger thread: the next call reports it */
 	uint32_t spare_buffer; /* for the rest of the write under way: not lost with its process */
 	uint64_t wire_base; /* the kernel's count of bytes written when TLS_TX was set */
 	uint64_t wire_bytes; /* bytes that we wrote since */
@@ -87,6 +88,12 @@ static inline bool session_is_shared(const struct session *s)
 bool session_tx_is_sane(const struct session *s, const struct arena *a);
 bool session_rx_is_sane(const struct session *s, const struct arena *a);
 void session_wipe(struct session *s);
+
+/* The socket's error that the linger thread met, once: negative errno or 0. */
+static inline int session_take_error(struct session *s)
+{
+	return __atomic_exchange_n(&s->tx.pending_error, 0, __ATOMIC_SEQ_CST);
+}
 
 #define SESSION_WIPE_FROM offsetof(struct session, magic)
 

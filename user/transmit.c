@@ -73,7 +73,10 @@ int transmit_rest(struct conn *c, int fd)
 
 	if (__builtin_expect(!tx->rest_len, 1))
 		return 0;
-	n = write_wire(c, fd, arena_buffer(c->arena, tx->rest_buffer) + tx->rest_off, tx->rest_len);
+	n = session_take_error(c->session);
+	if (!n)
+		n = write_wire(c, fd, arena_buffer(c->arena, tx->rest_buffer) + tx->rest_off,
+			       tx->rest_len);
 	if (n < 0)
 		return n;
 	tx->rest_off += n;

@@ -454,7 +454,7 @@ int conn_attach(int fd)
 		c->generation = s->generation;
 		__atomic_add_fetch(&conn_count, 1, __ATOMIC_RELAXED);
 		if (fd >= fd_top)
-			fd_top = fd + 1;
+			__atomic_store_n(&fd_top, fd + 1, __ATOMIC_RELAXED);
 		__atomic_store_n(&fdtab[fd], c, __ATOMIC_SEQ_CST);
 		err = 0;
 	}
@@ -468,7 +468,7 @@ static void set_number(int fd, struct conn *c)
 {
 	lock_take(&pool_lock);
 	if (fd >= fd_top)
-		fd_top = fd + 1;
+		__atomic_store_n(&fd_top, fd + 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&fdtab[fd], c, __ATOMIC_SEQ_CST);
 	lock_drop(&pool_lock);
 }
@@ -557,7 +557,7 @@ static bool let_go(int fd, struct conn *c, struct conn *instead)
 	if (conn_enter_both(c, fd, &g))
 		return false;
 	set_number(fd, instead);
-	if (!--c->fds)
+	if (!__atomic_sub_fetch(&c->fds, 1, __ATOMIC_RELAXED))
 		session_release(c);
 	conn_leave_both(c, &g);
 	readiness_forget(fd);
@@ -624,7 +624,9 @@ int conn_fd_end(void)
 
 int conn_find_fd(const struct conn *c)
 {
-	for (int fd = 0; c->fds && fd < fd_top; fd++)
+	int end = __atomic_load_n(&c->fds, __ATOMIC_RELAXED) ? conn_fd_end() : 0;
+
+	for (int fd = 0; fd < end; fd++)
 		if (conn_owns(c, fd))
 			return fd;
 	return -1;

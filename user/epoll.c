@@ -249,10 +249,12 @@ static __thread struct hidden_scan *scan;
  * EPOLLET. */
 static bool is_due(struct reg *r, const struct session_rx *rx)
 {
+	uint32_t seq = __atomic_load_n(&rx->hidden_seq, __ATOMIC_SEQ_CST);
+
 	if (!(r->events & EPOLL_READ_EVENTS) || r->disarmed ||
-	    ((r->events & EPOLLET) && r->hidden_seen == rx->hidden_seq))
+	    ((r->events & EPOLLET) && r->hidden_seen == seq))
 		return false;
-	r->hidden_seen = rx->hidden_seq;
+	r->hidden_seen = seq;
 	r->disarmed = r->events & EPOLLONESHOT;
 	return true;
 }
@@ -265,7 +267,7 @@ static void scan_fd(int fd, struct conn *c)
 	struct reg *r;
 	bool due;
 
-	if (scan->n >= scan->max || !tls_rx_is_set(&rx->engine) || !receive_is_hidden(rx))
+	if (scan->n >= scan->max || !readiness_is_hidden(fd))
 		return;
 	lock_enter(&reg_lock, &g);
 	r = reg_find(fd, scan->epfd);

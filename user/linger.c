@@ -44,6 +44,16 @@ static bool thread_runs;
 
 static void *run(void *unused);
 
+static bool is_lingering(const struct conn *c)
+{
+	return __atomic_load_n(&c->lingering, __ATOMIC_ACQUIRE);
+}
+
+static void not_lingering(struct conn *c)
+{
+	__atomic_store_n(&c->lingering, false, __ATOMIC_RELEASE);
+}
+
 /* ---- the thread ---- */
 
 static bool start_thread(void)
@@ -73,14 +83,17 @@ static bool wake_thread(void)
 	lock_enter(&list_lock, &g);
 	start = !thread_runs;
 	thread_runs = true;
-	work++;
+	__atomic_add_fetch(&work, 1, __ATOMIC_RELEASE);
 	lock_leave(&list_lock, &g);
 	if (start)
 		ok = start_thread();
 	else
 		sys_call(SYS_futex, &work, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-	if (!ok)
+	if (!ok) {
+		lock_enter(&list_lock, &g);
 		thread_runs = false;
+		lock_leave(&list_lock, &g);
+	}
 	return ok;
 }
 
@@ -117,13 +130,13 @@ static bool do_note(struct note *n)
 	if (!conn_owns(n->conn, n->fd))
 		n->fd = conn_find_fd(n->conn);
 	if (n->fd < 0 || conn_enter_tx(n->conn, n->fd, &g)) {
-		n->conn->lingering = false;
+		not_lingering(n->conn);
 		return true;
 	}
 	err = push(n->conn, n->fd, n->with_open);
 	/* Under the lock: the next rest that is left behind gets a note of its own. */
 	if (err != -EAGAIN && n->then == THEN_NOTHING) {
-		n->conn->lingering = false;
+		not_lingering(n->conn);
 		/* The socket tells it once, and the program is to hear it. */
 		if (err && err != -EPIPE)
 			n->conn->session->tx.pending_error = err;
@@ -146,8 +159,8 @@ static void do_notes(void)
 			continue;
 		}
 		lock_enter(&list_lock, &g);
-		notes[i] = notes[--note_count];
-		n = note_count;
+		n = __atomic_sub_fetch(&note_count, 1, __ATOMIC_RELEASE);
+		notes[i] = notes[n];
 		lock_leave(&list_lock, &g);
 		end_note(&note);
 	}
@@ -179,7 +192,7 @@ static void *run(void *unused)
 		seen = __atomic_load_n(&work, __ATOMIC_ACQUIRE);
 		sleep_ms(GRACE_MS);
 		do_notes();
-		if (note_count) {
+		if (__atomic_load_n(&note_count, __ATOMIC_ACQUIRE)) {
 			wait_for_room();
 			continue;
 		}
@@ -299,8 +312,10 @@ static bool add_note(struct note note)
 	if (pinned == note.conn) {
 		lock_enter(&list_lock, &g);
 		added = note_count < NOTES_MAX;
-		if (added)
-			notes[note_count++] = note;
+		if (added) {
+			notes[note_count] = note;
+			__atomic_add_fetch(&note_count, 1, __ATOMIC_RELEASE);
+		}
 		lock_leave(&list_lock, &g);
 	}
 	if (!added && pinned)
@@ -351,7 +366,7 @@ void linger_before_close(struct conn *c, int fd)
 	if (c->fds > 1)
 		return; /* another number carries on, see do_note() */
 	with_open = conn_is_only_holder(c);
-	if (!with_open && !c->lingering)
+	if (!with_open && !is_lingering(c))
 		return; /* what may be left was left by another process, which sees to it */
 	ms = linger_time(fd);
 	if (!ms)
@@ -390,7 +405,7 @@ void linger_note(struct conn *c, int fd)
 	if (add_note((struct note){ c, fd, THEN_NOTHING, 0, false }))
 		return;
 	/* No thread can be had: let the kernel take the rest now. */
-	c->lingering = false;
+	not_lingering(c);
 	flush(c, fd, false);
 }
 
@@ -401,7 +416,7 @@ static void exit_fd(int fd, struct conn *c)
 	bool only = conn_is_only_holder(c);
 	int64_t left = exit_end - now_ms();
 
-	if (has_something(c) && (only || c->lingering) && linger_time(fd))
+	if (has_something(c) && (only || is_lingering(c)) && linger_time(fd))
 		wait_out(c, fd, only, left > 0 ? left : 0);
 }
 
@@ -439,7 +454,7 @@ void linger_after_fork(void)
 			conn_forget(notes[i].fd);
 			real.close(notes[i].fd);
 		}
-		notes[i].conn->lingering = false;
+		not_lingering(notes[i].conn);
 		conn_unpin(notes[i].conn);
 	}
 	note_count = 0;

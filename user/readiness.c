@@ -4,6 +4,7 @@
 #include "user/conn.h"
 #include "user/receive.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* Threads of this process that sleep on a descriptor, or on the epoll set that it is. */
@@ -56,11 +57,19 @@ bool readiness_is_true(int fd)
 bool readiness_is_hidden(int fd)
 {
 	struct conn *c = conn_pin(fd);
-	bool hidden;
+	struct conn_guard g;
+	bool hidden = false;
+	int err;
 
 	if (!c)
 		return false;
-	hidden = tls_rx_is_set(&c->session->rx.engine) && receive_is_hidden(&c->session->rx);
+	/* Most connections never have anything hidden: they are spared the lock. */
+	if (__atomic_load_n(&c->session->rx.hidden_seq, __ATOMIC_SEQ_CST)) {
+		err = conn_enter_rx(c, fd, &g);
+		hidden = err == -EBADMSG || (!err && receive_is_hidden(&c->session->rx));
+		if (!err)
+			conn_leave_rx(c, &g);
+	}
 	conn_unpin(c);
 	return hidden;
 }

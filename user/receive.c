@@ -35,7 +35,7 @@ uint32_t receive_hidden_count;
 
 static void count_hidden(struct session_rx *rx)
 {
-	rx->hidden_seq++;
+	__atomic_add_fetch(&rx->hidden_seq, 1, __ATOMIC_SEQ_CST);
 	__atomic_add_fetch(&receive_hidden_count, 1, __ATOMIC_RELAXED);
 }
 

@@ -100,11 +100,12 @@ int wait_readable(int fd, size_t want, struct deadline *d)
 {
 	/* MSG_WAITALL alone ignores the low-water mark: only for more than there is already. */
 	int all = want > 1 ? MSG_WAITALL : 0;
+	char byte; /* MSG_TRUNC leaves it alone */
 	ssize_t n;
 
 	if (time_left(fd, SO_RCVTIMEO, d) == 0)
 		return -EAGAIN;
-	n = real.recv(fd, NULL, want, MSG_PEEK | MSG_TRUNC | all);
+	n = real.recv(fd, all ? NULL : &byte, want, MSG_PEEK | MSG_TRUNC | all);
 	if (n < 0)
 		return -errno;
 	return !n || (size_t)n >= want ? 0 : cut_short(fd, d);

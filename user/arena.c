@@ -1,25 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/arena.h"
 
+#include "user/parcel.h"
 #include "user/process.h"
+#include "user/real.h"
 #include "user/session.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #define ARENA_SESSIONS_MAX 32768u
 #define ARENA_SESSIONS_MIN 512u
 #define RESERVED_SECONDS 60
+#define PARCEL_BUFFERS 4 /* as many as one session can have */
+#define LAYOUT ((uint32_t)sizeof(struct session_slot) << 8 | 1)
 
 /* A process that shares the arena. */
 struct holder {
 	uint32_t used;
-	int32_t pid; /* 0: reserved for a child that is being forked */
+	int32_t pid; /* 0: reserved for a child that is being forked; else see below */
 	uint64_t start; /* its start time; while reserved: seconds when that was */
 };
+
+#define HOLDER_ON_ITS_WAY (-1) /* a program that will get the session with the socket */
 
 /*
  * The head of the mapping; all offsets are indices, so it may be mapped anywhere.
@@ -27,6 +34,7 @@ struct holder {
  * under the lock loses one slot at most, and no buffer: repair_buffers().
  */
 struct arena_head {
+	struct parcel_head parcel; /* tells other programs whether they know what is in here */
 	struct lock lock; /* lists and holders */
 	uint32_t sessions, buffers; /* capacities */
 	uint32_t session_top, buffer_top; /* never used beyond */
@@ -50,6 +58,8 @@ struct arena {
 	uint8_t *buffers;
 	uint32_t refs; /* conns of this process in it */
 	int self; /* our holder slot; -1: none yet */
+	int child; /* the slot of the child that is being forked; -1: none was free */
+	int parcel; /* 0: it is anonymous memory */
 };
 
 static struct arena *arenas; /* all that are mapped here */
@@ -67,23 +77,24 @@ static size_t head_size(void)
 	return round_up(sizeof(struct arena_head));
 }
 
-static size_t arena_size(uint32_t sessions)
+static size_t arena_size(uint32_t sessions, uint32_t buffers)
 {
 	return head_size() + round_up(sessions * sizeof(struct session_slot)) +
-	       (size_t)sessions * ARENA_BUFFER_SIZE;
+	       (size_t)buffers * ARENA_BUFFER_SIZE;
 }
 
-static struct arena *arena_map(uint32_t sessions)
+/* @parcel 0: anonymous. The head of a parcel from elsewhere is there already. */
+static struct arena *arena_map(uint32_t sessions, uint32_t buffers, int parcel)
 {
-	size_t size = arena_size(sessions);
+	size_t size = arena_size(sessions, buffers);
 	struct arena *a = mmap(NULL, round_up(sizeof(*a)), PROT_READ | PROT_WRITE,
 			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int flags = parcel ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE;
 	uint8_t *base;
 
 	if (a == MAP_FAILED)
 		return NULL;
-	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
-		    -1, 0);
+	base = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, parcel ? parcel_fd(parcel) : -1, 0);
 	if (base == MAP_FAILED) {
 		munmap(a, round_up(sizeof(*a)));
 		return NULL;
@@ -93,13 +104,21 @@ static struct arena *arena_map(uint32_t sessions)
 	a->size = size;
 	a->slots = (struct session_slot *)(base + head_size());
 	a->buffers = base + head_size() + round_up(sessions * sizeof(struct session_slot));
-	a->self = -1;
-	a->head->sessions = a->head->buffers = sessions;
+	a->self = a->child = -1;
+	a->parcel = parcel;
+	if (!a->head->parcel.magic) {
+		a->head->sessions = sessions;
+		a->head->buffers = buffers;
+		a->head->parcel.layout = LAYOUT;
+		a->head->parcel.magic = PARCEL_MAGIC;
+	}
 	return a;
 }
 
 static void arena_unmap(struct arena *a)
 {
+	if (a->parcel)
+		parcel_drop(a->parcel);
 	munmap(a->head, a->size);
 	munmap(a, round_up(sizeof(*a)));
 }
@@ -113,13 +132,83 @@ struct arena *arena_current(void)
 	a = current;
 	/* Address space may be limited (RLIMIT_AS, strict overcommit): settle for less. */
 	for (uint32_t n = ARENA_SESSIONS_MAX; !a && n >= ARENA_SESSIONS_MIN; n /= 2)
-		a = arena_map(n);
+		a = arena_map(n, n, 0);
 	if (a && !current) {
 		a->next = arenas;
 		arenas = current = a;
 	}
 	lock_leave(&list_lock, &g);
 	return a;
+}
+
+static void add_to_list(struct arena *a)
+{
+	struct lock_guard g;
+
+	lock_enter(&list_lock, &g);
+	a->next = arenas;
+	arenas = a;
+	lock_leave(&list_lock, &g);
+}
+
+static struct arena *arena_of_parcel(int parcel)
+{
+	struct arena *a = arena_map(1, PARCEL_BUFFERS, parcel);
+
+	if (a)
+		add_to_list(a);
+	else
+		parcel_drop(parcel);
+	return a;
+}
+
+struct arena *arena_new_parcel(void)
+{
+	int parcel = parcel_new(arena_size(1, PARCEL_BUFFERS));
+
+	return parcel > 0 ? arena_of_parcel(parcel) : NULL;
+}
+
+/* What another program wrote there is looked at before it is believed. */
+static bool head_is_sane(const struct arena_head *h)
+{
+	return h->parcel.layout == LAYOUT && h->sessions == 1 && h->buffers == PARCEL_BUFFERS &&
+	       h->session_top == 1 && h->session_free <= 1 && h->buffer_top <= PARCEL_BUFFERS &&
+	       h->buffer_free <= PARCEL_BUFFERS;
+}
+
+struct arena *arena_open_parcel(int fd)
+{
+	uint64_t id = parcel_id_of(fd);
+	struct arena *a;
+	int parcel;
+
+	for (a = arenas; a; a = a->next)
+		if (a->parcel && parcel_id(a->parcel) == id) {
+			sys_call(SYS_close, fd);
+			return a;
+		}
+	parcel = parcel_keep(fd);
+	if (parcel > 0 && !parcel_has_size(parcel, arena_size(1, PARCEL_BUFFERS))) {
+		parcel_drop(parcel);
+		return NULL;
+	}
+	a = parcel > 0 ? arena_of_parcel(parcel) : NULL;
+	if (!a || (head_is_sane(a->head) && a->slots[0].used))
+		return a;
+	arena_ref(a);
+	arena_unref(a);
+	return NULL;
+}
+
+void arena_address(struct arena *a, uint64_t cookie)
+{
+	a->head->parcel.cookie = cookie;
+}
+
+int arena_parcel(const struct arena *a)
+{
+	return a->parcel;
 }
 
 static void lock_lists(struct arena *a);
@@ -320,16 +409,72 @@ static uint64_t now_seconds(void)
 
 int arena_reserve_child(struct arena *a)
 {
-	return holder_new(a, 0, now_seconds());
+	a->child = holder_new(a, 0, now_seconds());
+	return a->child;
 }
 
-void arena_become(struct arena *a, int slot)
+int arena_child(const struct arena *a)
 {
-	struct holder *h = &a->head->holders[slot];
+	return a->child;
+}
+
+int arena_reserve_way(struct arena *a)
+{
+	return holder_new(a, HOLDER_ON_ITS_WAY, 0);
+}
+
+/* The first holder with @pid that started at @start becomes this process. */
+static int take_over(struct arena *a, int32_t pid, uint64_t start)
+{
+	for (int i = 0; i < ARENA_PROCS; i++) {
+		struct holder *h = &a->head->holders[i];
+
+		if (h->used && h->pid == pid && h->start == start)
+			return i;
+	}
+	return -1;
+}
+
+int arena_arrive(struct arena *a)
+{
+	uint64_t start = process_start(process_pid());
+	int slot;
+
+	if (a->self >= 0)
+		return a->self;
+	lock_lists(a);
+	slot = take_over(a, process_pid(), start);
+	if (slot < 0)
+		slot = take_over(a, HOLDER_ON_ITS_WAY, 0);
+	if (slot >= 0)
+		a->head->holders[slot] = (struct holder){ 1, process_pid(), start };
+	lock_drop(&a->head->lock);
+	a->self = slot;
+	return arena_self(a);
+}
+
+bool arena_is_held(const struct arena *a)
+{
+	return a->self >= 0;
+}
+
+int arena_arrived(struct arena *a)
+{
+	int slot;
+
+	lock_lists(a);
+	slot = take_over(a, HOLDER_ON_ITS_WAY, 0);
+	lock_drop(&a->head->lock);
+	return slot;
+}
+
+void arena_become(struct arena *a)
+{
+	struct holder *h = &a->head->holders[a->child];
 
 	h->start = process_start(process_pid());
 	__atomic_store_n(&h->pid, process_pid(), __ATOMIC_RELEASE);
-	a->self = slot;
+	a->self = a->child;
 }
 
 bool arena_holder_dead(struct arena *a, int slot)
@@ -338,6 +483,8 @@ bool arena_holder_dead(struct arena *a, int slot)
 	int32_t pid = __atomic_load_n(&h->pid, __ATOMIC_ACQUIRE);
 
 	if (!h->used)
+		return false;
+	if (pid == HOLDER_ON_ITS_WAY)
 		return false;
 	/* The fork may have failed: its child would have come by now. */
 	if (!pid)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The shared memory that sessions live in: anonymous, shared with children
- * forked later, without a descriptor or a path, not in core dumps. A process
+ * forked later, without a descriptor or a path, not in core dumps; a session that
+ * goes to another program, and only that, lies in a memfd (parcel.h). A process
  * puts new sessions only into an arena of its own, so a worker never maps the
  * keys of its sibling; inherited arenas stay mapped for inherited sessions.
  *
@@ -29,6 +30,18 @@ struct arena;
 /* An arena of this process for new sessions, or NULL (ENOMEM). */
 struct arena *arena_current(void);
 
+/*
+ * An arena for one session that can go to another program (parcel.h), mapped
+ * here, or NULL. arena_open_parcel() takes over the descriptor @fd, which
+ * parcel_is_one(), of a parcel from elsewhere (or finds it mapped already, and
+ * closes @fd); NULL: it makes no sense.
+ */
+struct arena *arena_new_parcel(void);
+struct arena *arena_open_parcel(int fd);
+void arena_address(struct arena *a, uint64_t cookie);
+/* The parcel that the arena lies in; 0: anonymous memory. */
+int arena_parcel(const struct arena *a);
+
 /* A zeroed session slot, or NULL when the arena is full. */
 struct session *arena_session_new(struct arena *a);
 void arena_session_free(struct arena *a, struct session *s);
@@ -55,10 +68,24 @@ bool arena_has_buffer(const struct arena *a, uint32_t buffer);
  * arena_self() is this process's slot (taken on first use), -1 if all are taken.
  */
 int arena_self(struct arena *a);
-/* Before fork: a slot for the child that will be, -1 if all are taken. In the child: it is now me.
+/*
+ * Before fork: a slot for the child that will be, -1 if all are taken; also
+ * said by arena_child(). In the child: it is now me.
  */
 int arena_reserve_child(struct arena *a);
-void arena_become(struct arena *a, int slot);
+int arena_child(const struct arena *a);
+void arena_become(struct arena *a);
+/* A slot for a program that a parcel is sent to, -1 if all are taken. */
+int arena_reserve_way(struct arena *a);
+/*
+ * This process got the parcel: its slot is the one that it had before exec, or one
+ * that was reserved for the way, or a new one; -1 if all are taken.
+ * A process that has it already asks arena_arrived() for the slot to release, or -1.
+ */
+int arena_arrive(struct arena *a);
+int arena_arrived(struct arena *a);
+/* Has this process a slot there already? */
+bool arena_is_held(const struct arena *a);
 /* A slot in use whose process is gone (or never came to be). */
 bool arena_holder_dead(struct arena *a, int slot);
 void arena_release_holder(struct arena *a, int slot);

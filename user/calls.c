@@ -6,6 +6,7 @@
 #include "user/exec.h"
 #include "user/fault.h"
 #include "user/linger.h"
+#include "user/parcel.h"
 #include "user/process.h"
 #include "user/readiness.h"
 #include "user/say.h"
@@ -212,9 +213,7 @@ ssize_t tlsulp_sendmsg(int fd, const struct msghdr *msg, int flags)
 
 	if (c)
 		return unpin(c, send_msg(c, fd, msg, flags));
-	if (!rights_allow(msg))
-		return -1;
-	return real.sendmsg(fd, msg, flags);
+	return rights_sendmsg(fd, msg, flags);
 }
 
 int tlsulp_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
@@ -223,12 +222,8 @@ int tlsulp_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 	unsigned int done = 0;
 	ssize_t got = 0;
 
-	if (!c) {
-		for (unsigned int i = 0; conn_count && i < n; i++)
-			if (!rights_allow(&msgs[i].msg_hdr))
-				return -1;
-		return real.sendmmsg(fd, msgs, n, flags);
-	}
+	if (!c)
+		return rights_sendmmsg(fd, msgs, n, flags);
 	for (; done < n; done++) {
 		got = send_msg(c, fd, &msgs[done].msg_hdr, flags);
 		if (got < 0)
@@ -315,42 +310,21 @@ ssize_t tlsulp_recvmsg(int fd, struct msghdr *msg, int flags)
 }
 
 /* Descriptors that came along: new numbers, and perhaps copies of a socket that is here already. */
-static void received_fds(struct msghdr *msg)
+static void received_fd(int fd)
 {
-	if (!msg->msg_control || !msg->msg_controllen)
-		return;
-	for (struct cmsghdr *m = CMSG_FIRSTHDR(msg); m; m = CMSG_NXTHDR(msg, m)) {
-		size_t n = (m->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(m) + i * sizeof(fd), sizeof(fd));
-			call_new_fd(fd);
-			copies_note(fd);
-		}
-	}
+	call_new_fd(fd);
+	copies_note(fd);
 }
 
 ssize_t call_plain_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	ssize_t n = real.recvmsg(fd, msg, flags);
-
-	if (n >= 0)
-		received_fds(msg);
-	return n;
+	return rights_recvmsg(fd, msg, flags, received_fd);
 }
 
 int call_plain_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
 			struct timespec *timeout)
 {
-	int got = real.recvmmsg(fd, msgs, n, flags, timeout);
-
-	for (int i = 0; i < got; i++)
-		received_fds(&msgs[i].msg_hdr);
-	return got;
+	return rights_recvmmsg(fd, msgs, n, flags, timeout, received_fd);
 }
 
 static bool is_over(const struct timespec *start, const struct timespec *timeout)
@@ -460,8 +434,7 @@ int tlsulp_shutdown(int fd, int how)
 
 /*
  * A vfork child has descriptors of its own and its parent's memory: there the
- * table stays as it is. What it is about to become must not write to a TLS
- * socket in plaintext, so a duplicate made there ends with exec.
+ * table stays as it is, and exec.c looks after the duplicates.
  */
 static int duplicated(int fd, int newfd)
 {
@@ -471,8 +444,7 @@ static int duplicated(int fd, int newfd)
 		return newfd;
 	c = conn_pin(fd);
 	if (c && process_is_vfork_child()) {
-		if (send_is_ours(c) || recv_is_ours(c))
-			real.fcntl(newfd, F_SETFD, FD_CLOEXEC);
+		exec_copied(c, newfd);
 	} else {
 		conn_forget(newfd);
 		readiness_forget(newfd);
@@ -535,6 +507,13 @@ static bool is_plain_dup(int fd, int newfd, int flags)
 	       (!fdtab_get(fd) && !fdtab_get(newfd)) || !is_open(fd) || process_is_vfork_child();
 }
 
+/* What this library keeps for itself gives way. */
+static void make_room(int fd, int newfd)
+{
+	if (parcel_hides(newfd) && fd != newfd && is_open(fd) && !process_is_vfork_child())
+		parcel_evade(newfd);
+}
+
 int tlsulp_dup(int fd)
 {
 	return duplicated(fd, real.dup(fd));
@@ -542,6 +521,7 @@ int tlsulp_dup(int fd)
 
 int tlsulp_dup2(int fd, int newfd)
 {
+	make_room(fd, newfd);
 	if (is_plain_dup(fd, newfd, 0))
 		return duplicated(fd, real.dup2(fd, newfd));
 	return dup_onto(fd, newfd, 0);
@@ -549,6 +529,7 @@ int tlsulp_dup2(int fd, int newfd)
 
 int tlsulp_dup3(int fd, int newfd, int flags)
 {
+	make_room(fd, newfd);
 	if (is_plain_dup(fd, newfd, flags))
 		return duplicated(fd, real.dup3(fd, newfd, flags));
 	return dup_onto(fd, newfd, flags);
@@ -566,6 +547,10 @@ int tlsulp_close(int fd)
 	struct lock_guard g;
 	int got;
 
+	if (parcel_hides(fd)) {
+		errno = EBADF;
+		return -1;
+	}
 	if (!fdtab_get(fd) || process_is_vfork_child()) {
 		readiness_forget(fd);
 		return real.close(fd);
@@ -611,19 +596,37 @@ int call_unshare(int flags)
 	return !(flags & CLONE_FILES) || may_unshare() ? real.unshare(flags) : -1;
 }
 
+/* All but the parcels, which end with exec anyway. */
+static int close_around_parcels(unsigned int first, unsigned int last, int flags)
+{
+	int got = 0, kept = -1;
+
+	while (!got && first <= last) {
+		kept = first < FDTAB_SIZE ? parcel_next(first) : -1;
+		if (kept < 0 || (unsigned int)kept > last)
+			break;
+		if ((unsigned int)kept > first)
+			got = real.close_range(first, kept - 1, flags);
+		first = kept + 1;
+	}
+	/* Also where there is nothing to close: it says what is wrong with the arguments. */
+	return got || (kept >= 0 && first > last) ? got : real.close_range(first, last, flags);
+}
+
 int call_close_range(unsigned int first, unsigned int last, int flags)
 {
 	if ((flags & CLOSE_RANGE_UNSHARE) && !may_unshare())
 		return -1;
 	if (!(flags & CLOSE_RANGE_CLOEXEC) && first <= last)
 		close_ours(first, last);
-	return real.close_range(first, last, flags);
+	return close_around_parcels(first, last, flags);
 }
 
 void call_closefrom(int first)
 {
 	close_ours(first < 0 ? 0 : first, FDTAB_SIZE - 1);
-	real.closefrom(first);
+	if (parcel_next(0) < 0 || close_around_parcels(first < 0 ? 0 : first, ~0u, 0))
+		real.closefrom(first);
 }
 
 /* libc's daemon() puts /dev/null on 0 to 2 by itself. */

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/conn.h"
 
+#include "user/handover.h"
+#include "user/holders.h"
 #include "user/linger.h"
+#include "user/parcel.h"
 #include "user/process.h"
 #include "user/readiness.h"
 #include "user/real.h"
@@ -58,10 +61,14 @@ static void conn_free(struct conn *c)
 	aead_key_free(c->tx_key);
 	aead_key_free(c->rx_key);
 	arena_unref(c->arena);
+	if (c->left)
+		arena_session_free(c->left_arena, c->left);
+	if (c->left_arena)
+		arena_unref(c->left_arena);
 	lock_enter(&pool_lock, &g);
 	c->tx_key = c->rx_key = NULL;
-	c->session = NULL;
-	c->arena = NULL;
+	c->session = c->left = NULL;
+	c->arena = c->left_arena = NULL;
 	c->next_free = pool_free;
 	pool_free = c - pool + 1;
 	__atomic_sub_fetch(&conn_count, 1, __ATOMIC_RELAXED);
@@ -92,70 +99,6 @@ bool conn_is_usable(const struct conn *c)
 
 /* ---- forks ---- */
 
-static void set_holder(struct session *s, int slot)
-{
-	__atomic_or_fetch(&s->holders[slot / 64], 1ull << (slot % 64), __ATOMIC_SEQ_CST);
-}
-
-static bool clear_holder(struct session *s, int slot)
-{
-	uint64_t left = 0;
-
-	__atomic_and_fetch(&s->holders[slot / 64], ~(1ull << (slot % 64)), __ATOMIC_SEQ_CST);
-	for (int i = 0; i < ARENA_HOLDER_WORDS; i++)
-		left |= __atomic_load_n(&s->holders[i], __ATOMIC_SEQ_CST);
-	return !left;
-}
-
-/* The session ends. */
-static void session_destroy(struct arena *a, struct session *s)
-{
-	uint32_t magic = SESSION_MAGIC;
-
-	/* Two last holders that leave at once both see none left: one of them frees. */
-	if (!__atomic_compare_exchange_n(&s->magic, &magic, 0, false, __ATOMIC_SEQ_CST,
-					 __ATOMIC_RELAXED))
-		return;
-	stats_conn_gone(s);
-	if (s->tx.spare_buffer == s->tx.rest_buffer)
-		s->tx.spare_buffer = 0; /* the writer was killed between the two */
-	arena_buffer_give(a, &s->tx.open_buffer, TLS_PAYLOAD_MAX);
-	arena_buffer_give(a, &s->tx.rest_buffer, 0);
-	arena_buffer_give(a, &s->tx.spare_buffer, 0);
-	arena_buffer_give(a, &s->rx.buffer, TLS_BODY_MAX);
-	arena_session_free(a, s);
-}
-
-static void drop_holder(struct arena *a, struct session *s, int slot)
-{
-	if (clear_holder(s, slot))
-		session_destroy(a, s);
-}
-
-static bool is_holder(const struct session *s, int slot)
-{
-	return __atomic_load_n(&s->holders[slot / 64], __ATOMIC_RELAXED) >> (slot % 64) & 1;
-}
-
-/* All slots are taken: take back those of processes that died without a word, and what they held.
- */
-static void sweep_arena(struct arena *a)
-{
-	for (int slot = 0; slot < ARENA_PROCS; slot++) {
-		struct session *s;
-		uint32_t i = 0;
-
-		if (!arena_holder_dead(a, slot))
-			continue;
-		while ((s = arena_session_next(a, &i)))
-			if (is_holder(s, slot))
-				drop_holder(a, s, slot);
-		arena_release_holder(a, slot);
-	}
-}
-
-static int child_slot[64]; /* by order of arena_each(), valid between prepare and child */
-static int arena_index;
 static bool forking;
 static struct lock_guard fork_guard;
 
@@ -168,31 +111,16 @@ static struct conn *conn_at(uint32_t i)
 
 static void reserve_child(struct arena *a)
 {
-	int slot = arena_index < 64 ? arena_reserve_child(a) : -1;
-
-	if (slot < 0 && arena_index < 64) {
-		sweep_arena(a);
-		slot = arena_reserve_child(a);
-	}
-	for (uint32_t i = 0; slot >= 0 && i < pool_top; i++)
-		if (conn_at(i) && conn_at(i)->arena == a)
-			set_holder(conn_at(i)->session, slot);
-	if (arena_index < 64)
-		child_slot[arena_index++] = slot;
+	if (arena_reserve_child(a) >= 0)
+		return;
+	holders_sweep(a);
+	arena_reserve_child(a);
 }
 
 static void become_child(struct arena *a)
 {
-	int slot = arena_index < 64 ? child_slot[arena_index++] : -1;
-
-	if (slot >= 0) {
-		arena_become(a, slot);
-		return;
-	}
-	/* Not counted in: the session may end under us, so it is not ours. */
-	for (uint32_t i = 0; i < pool_top; i++)
-		if (conn_at(i) && conn_at(i)->arena == a)
-			conn_at(i)->generation = 0;
+	if (arena_child(a) >= 0)
+		arena_become(a);
 }
 
 static void before_fork(void)
@@ -201,12 +129,15 @@ static void before_fork(void)
 
 	if (!conn_count || process_is_vfork_child())
 		return;
+	handover_pack_few();
 	lock_block_signals(&g); /* a handler that closes a socket wants the lock too */
 	lock_take(&pool_lock);
 	readiness_before_fork();
 	fork_guard = g;
-	arena_index = 0;
 	arena_each(reserve_child);
+	for (uint32_t i = 0; i < pool_top; i++)
+		if (conn_at(i) && arena_child(conn_at(i)->arena) >= 0)
+			holders_add(conn_at(i)->session, arena_child(conn_at(i)->arena));
 	forking = true;
 }
 
@@ -222,11 +153,27 @@ static void after_fork_parent(void)
 	lock_restore_signals(&g);
 }
 
+static void hold_in_child(struct conn *c, bool counted)
+{
+	int slot = counted ? arena_child(c->arena) : arena_self(c->arena);
+
+	/* Not counted in: the session may end under us, so it is not ours. */
+	if (slot < 0 || c->session->generation != c->generation)
+		c->generation = 0;
+	else if (!counted)
+		holders_add(c->session, slot);
+	/* The parent's to free; our calls that were under way are not here. */
+	c->left = NULL;
+	if (c->left_arena)
+		arena_unref(c->left_arena);
+	c->left_arena = NULL;
+}
+
 /*
  * In the child, by atfork or at the first call after a raw clone3(). In the
  * latter case nobody counted us in: take hold of what is still alive.
  */
-static void after_fork_child(void)
+void conn_after_fork(void)
 {
 	bool counted = forking;
 
@@ -236,19 +183,13 @@ static void after_fork_child(void)
 	pool_lock = (struct lock){ 0 };
 	readiness_after_fork(true);
 	streams_after_fork();
+	parcel_after_fork();
 	arena_after_fork();
-	arena_index = 0;
 	if (counted)
 		arena_each(become_child);
-	for (uint32_t i = 0; !counted && i < pool_top; i++) {
-		struct conn *c = conn_at(i);
-		int slot = c ? arena_self(c->arena) : -1;
-
-		if (slot >= 0 && c->session->generation == c->generation)
-			set_holder(c->session, slot);
-		else if (c)
-			c->generation = 0;
-	}
+	for (uint32_t i = 0; i < pool_top; i++)
+		if (conn_at(i))
+			hold_in_child(conn_at(i), counted);
 	/* By threads that are not here. */
 	for (int fd = 0; moving && fd < fd_top; fd++)
 		if (fdtab_get(fd) == FDTAB_MOVING)
@@ -277,18 +218,31 @@ struct conn *conn_pin(int fd)
 		conn_unpin(c);
 	}
 	if (c)
-		after_fork_child();
+		conn_after_fork();
 	return c;
 }
 
-/* Where the last holder was killed inside the lock, nobody knows how far it got. */
-static void take(struct conn *c, int fd, struct lock *l)
+/*
+ * Take the lock of one side of the session, wherever that has moved meanwhile.
+ * Where the last holder was killed inside, nobody knows how far it got.
+ */
+static struct lock *take(struct conn *c, int fd, bool tx)
 {
-	if (lock_take(l) == -EOWNERDEAD && conn_is_usable(c))
-		conn_fail(c, fd,
-			  "a process that shared it was killed in the middle of a change, and no "
-			  "nonce "
-			  "may repeat. Reconnect.");
+	for (;;) {
+		struct session *s = __atomic_load_n(&c->session, __ATOMIC_ACQUIRE);
+		struct lock *l = tx ? &s->tx_lock : &s->rx_lock;
+		int err = lock_take(l);
+
+		if (s != __atomic_load_n(&c->session, __ATOMIC_ACQUIRE)) {
+			lock_drop(l);
+			continue;
+		}
+		if (err == -EOWNERDEAD && conn_is_usable(c))
+			conn_fail(c, fd,
+				  "a process that shared it was killed in the middle of a change, "
+				  "and no nonce may repeat. Reconnect.");
+		return l;
+	}
 }
 
 /* TLSULP_CHECK=1: is the number still the socket that it was? */
@@ -322,14 +276,15 @@ static void check_sane(struct conn *c, int fd, bool tx)
 	conn_fail(c, fd, "its shared memory was overwritten. Look for a stray write.");
 }
 
-static int enter(struct conn *c, int fd, struct conn_guard *g, struct lock *l)
+static int enter(struct conn *c, int fd, struct conn_guard *g, bool tx)
 {
+	struct lock *l;
 	int err;
 
 	lock_block_signals(&g->signals);
-	take(c, fd, l);
+	l = take(c, fd, tx);
 	if (conn_owns(c, fd))
-		check_sane(c, fd, l == &c->session->tx_lock);
+		check_sane(c, fd, tx);
 	if (!conn_owns(c, fd) || !conn_is_usable(c) || !is_same_socket(c, fd))
 		err = -EBADF;
 	else
@@ -343,7 +298,7 @@ static int enter(struct conn *c, int fd, struct conn_guard *g, struct lock *l)
 
 int conn_enter_tx(struct conn *c, int fd, struct conn_guard *g)
 {
-	return enter(c, fd, g, &c->session->tx_lock);
+	return enter(c, fd, g, true);
 }
 
 void conn_leave_tx(struct conn *c, struct conn_guard *g)
@@ -354,7 +309,7 @@ void conn_leave_tx(struct conn *c, struct conn_guard *g)
 
 int conn_enter_rx(struct conn *c, int fd, struct conn_guard *g)
 {
-	return enter(c, fd, g, &c->session->rx_lock);
+	return enter(c, fd, g, false);
 }
 
 void conn_leave_rx(struct conn *c, struct conn_guard *g)
@@ -366,8 +321,8 @@ void conn_leave_rx(struct conn *c, struct conn_guard *g)
 int conn_enter_both(struct conn *c, int fd, struct conn_guard *g)
 {
 	lock_block_signals(&g->signals);
-	take(c, fd, &c->session->tx_lock);
-	take(c, fd, &c->session->rx_lock);
+	take(c, fd, true);
+	take(c, fd, false);
 	if (conn_owns(c, fd))
 		return 0;
 	conn_leave_both(c, g);
@@ -378,6 +333,21 @@ void conn_leave_both(struct conn *c, struct conn_guard *g)
 {
 	lock_drop(&c->session->rx_lock);
 	conn_leave_tx(c, g);
+}
+
+struct session *conn_lock(struct conn *c, struct conn_guard *g)
+{
+	lock_block_signals(&g->signals);
+	take(c, -1, true);
+	take(c, -1, false);
+	return c->session;
+}
+
+void conn_unlock(struct session *s, struct conn_guard *g)
+{
+	lock_drop(&s->rx_lock);
+	lock_drop(&s->tx_lock);
+	lock_restore_signals(&g->signals);
 }
 
 /* ---- keys ---- */
@@ -409,6 +379,21 @@ int conn_rx_key(struct conn *c)
 	return key_ready(&c->rx_key, &c->rx_key_gen, &rx->keys, rx->key_gen);
 }
 
+int conn_make_keys(struct conn *c, int fd)
+{
+	struct conn_guard g;
+	int err = conn_enter_both(c, fd, &g);
+
+	if (err)
+		return err;
+	if (tls_tx_is_set(&c->session->tx.engine))
+		err = conn_tx_key(c);
+	if (!err && tls_rx_is_set(&c->session->rx.engine))
+		err = conn_rx_key(c);
+	conn_leave_both(c, &g);
+	return err;
+}
+
 void conn_fail(struct conn *c, int fd, const char *why)
 {
 	struct session *s = c->session;
@@ -424,26 +409,11 @@ void conn_fail(struct conn *c, int fd, const char *why)
 
 /* ---- attach, dup, close ---- */
 
-int conn_attach(int fd)
+int conn_make(int fd, struct arena *a, struct session *s)
 {
-	struct arena *a = (after_fork_child(), arena_current());
-	struct session *s = NULL;
-	struct conn *c = NULL;
 	struct lock_guard g;
-	socklen_t len = sizeof(s->cookie);
+	struct conn *c = NULL;
 	int err = -ENOMEM;
-
-	if ((unsigned int)fd >= FDTAB_SIZE || !a)
-		return -ENOMEM;
-	if (arena_self(a) < 0)
-		sweep_arena(a);
-	s = arena_self(a) < 0 ? NULL : arena_session_new(a);
-	if (!s)
-		return -ENOMEM;
-	tls_tx_init(&s->tx.engine);
-	tls_rx_init(&s->rx.engine);
-	real.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &s->cookie, &len);
-	set_holder(s, arena_self(a));
 
 	lock_enter(&pool_lock, &g);
 	if (fdtab[fd])
@@ -459,6 +429,28 @@ int conn_attach(int fd)
 		err = 0;
 	}
 	lock_leave(&pool_lock, &g);
+	return err;
+}
+
+int conn_attach(int fd)
+{
+	struct arena *a = (conn_after_fork(), arena_current());
+	struct session *s = NULL;
+	socklen_t len = sizeof(s->cookie);
+	int err;
+
+	if ((unsigned int)fd >= FDTAB_SIZE || !a)
+		return -ENOMEM;
+	if (arena_self(a) < 0)
+		holders_sweep(a);
+	s = arena_self(a) < 0 ? NULL : arena_session_new(a);
+	if (!s)
+		return -ENOMEM;
+	tls_tx_init(&s->tx.engine);
+	tls_rx_init(&s->rx.engine);
+	real.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &s->cookie, &len);
+	holders_add(s, arena_self(a));
+	err = conn_make(fd, a, s);
 	if (err)
 		arena_session_free(a, s);
 	return err;
@@ -489,39 +481,19 @@ void conn_add_fd(struct conn *c, int newfd)
 	lock_restore_signals(&g);
 }
 
-/*
- * Holders besides this process. Those that died without letting go are found
- * out where it matters, which is here.
- */
-static bool has_others(struct conn *c)
-{
-	struct session *s = c->session;
-	int self = arena_self(c->arena);
-	bool others = false;
-
-	for (int slot = 0; slot < ARENA_PROCS; slot++) {
-		if (slot == self || !is_holder(s, slot))
-			continue;
-		if (arena_holder_dead(c->arena, slot))
-			clear_holder(s, slot);
-		else
-			others = true;
-	}
-	return others;
-}
-
 bool conn_is_only_holder(struct conn *c)
 {
-	return conn_is_usable(c) && !has_others(c);
+	return conn_is_usable(c) && !holders_are_others(c->arena, c->session);
 }
 
-void conn_before_exec(void)
+void conn_before_exec(bool (*goes)(const struct conn *c))
 {
 	for (uint32_t i = 0; i < pool_top; i++) {
 		struct conn *c = conn_at(i);
 
-		if (c && arena_self(c->arena) >= 0 && conn_is_usable(c) && has_others(c))
-			drop_holder(c->arena, c->session, arena_self(c->arena));
+		if (c && arena_self(c->arena) >= 0 && conn_is_usable(c) && !(goes && goes(c)) &&
+		    holders_are_others(c->arena, c->session))
+			holders_drop(c->arena, c->session, arena_self(c->arena));
 	}
 }
 
@@ -531,9 +503,37 @@ void conn_after_exec(void)
 		struct conn *c = conn_at(i);
 
 		if (c && arena_self(c->arena) >= 0 && conn_is_usable(c))
-			set_holder(c->session, arena_self(c->arena));
+			holders_add(c->session, arena_self(c->arena));
 	}
 }
+
+/* ---- sessions that move ---- */
+
+void conn_move(struct conn *c, struct arena *a, struct session *s)
+{
+	c->left = c->session;
+	c->left_arena = c->arena;
+	c->arena = a;
+	__atomic_store_n(&c->session, s, __ATOMIC_RELEASE);
+}
+
+bool conn_uses(const struct arena *a)
+{
+	for (uint32_t i = 0; i < pool_top; i++)
+		if (conn_at(i) && conn_at(i)->arena == a)
+			return true;
+	return false;
+}
+
+struct conn *conn_of_session(const struct session *s)
+{
+	for (uint32_t i = 0; i < pool_top; i++)
+		if (conn_at(i) && conn_at(i)->session == s && ref_unless_free(conn_at(i)))
+			return &pool[i];
+	return NULL;
+}
+
+/* ---- closing ---- */
 
 /* Under both locks. */
 static void session_release(struct conn *c)
@@ -542,8 +542,9 @@ static void session_release(struct conn *c)
 
 	if (!conn_is_usable(c) || self < 0)
 		return;
-	has_others(c);
-	drop_holder(c->arena, c->session, self);
+	stats_conn_left(c->session);
+	holders_are_others(c->arena, c->session);
+	holders_drop(c->arena, c->session, self);
 }
 
 /*
@@ -650,5 +651,5 @@ void conn_init(void)
 
 	check_always = check && *check == '1';
 	process_init();
-	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+	pthread_atfork(before_fork, after_fork_parent, conn_after_fork);
 }

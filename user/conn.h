@@ -30,6 +30,10 @@ struct conn {
 	uint32_t tx_key_gen, rx_key_gen;
 	uint32_t tx_batch; /* records per write that the socket took last, under tx_lock */
 	bool lingering; /* the linger thread knows of it */
+	const void *spawned; /* the posix_spawn_file_actions_t that name it, if any */
+	/* Where the session was before it moved: calls under way may still look there. */
+	struct arena *left_arena;
+	struct session *left;
 };
 
 /* Pin the connection of @fd, or NULL: not one of ours. Pair with conn_unpin(). */
@@ -71,6 +75,9 @@ bool conn_is_usable(const struct conn *c);
 int conn_tx_key(struct conn *c);
 int conn_rx_key(struct conn *c);
 
+/* Both, of a session that came from elsewhere; no lock is held. 0 or as conn_enter_tx(). */
+int conn_make_keys(struct conn *c, int fd);
+
 /* Fail the session closed, say @why on stderr, and break the socket. Under a lock. */
 void conn_fail(struct conn *c, int fd, const char *why);
 
@@ -107,15 +114,30 @@ void conn_each_fd(void (*visit)(int fd, struct conn *c));
 /* Number of live conns in this process: 0 lets slow paths be skipped. */
 extern uint32_t conn_count;
 
+/* For handover.c: both sides, whatever the number is; unlock the session that was locked. */
+struct session *conn_lock(struct conn *c, struct conn_guard *g);
+void conn_unlock(struct session *s, struct conn_guard *g);
+/* The number @fd is from now on a conn's of @s. 0, -ENOMEM, -EEXIST. */
+int conn_make(int fd, struct arena *a, struct session *s);
+/* The session is from now on @s, in @a. Under both locks. */
+void conn_move(struct conn *c, struct arena *a, struct session *s);
+/* Is there a conn in @a? That of @s, pinned, or NULL. */
+bool conn_uses(const struct arena *a);
+struct conn *conn_of_session(const struct session *s);
+
 /*
- * exec closes the sockets: other holders must not wait for this process. Where
- * it is the only holder all stays as it is, for the exec may fail; if it does,
- * conn_after_exec() takes hold again.
+ * exec closes the sockets that do not go along (@goes, NULL: none does): other
+ * holders must not wait for this process. Where it is the only holder all stays as it
+ * is, for the exec may fail; if it does, conn_after_exec() takes hold again.
  */
-void conn_before_exec(void);
+void conn_before_exec(bool (*goes)(const struct conn *c));
 void conn_after_exec(void);
 
-/* Forks: prepare counts the child in, child makes itself known. */
+/*
+ * Forks: prepare counts the child in, child makes itself known. Where no atfork
+ * handler ran, whoever is about to make a conn asks whether this is a new process.
+ */
 void conn_init(void);
+void conn_after_fork(void);
 
 #endif

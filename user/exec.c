@@ -1,26 +1,55 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/exec.h"
 
-#include "user/conn.h"
+#include "user/handover.h"
 #include "user/linger.h"
+#include "user/loader.h"
+#include "user/parcel.h"
 #include "user/process.h"
 #include "user/real.h"
 #include "user/say.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 
-static bool has_key(const struct conn *c)
-{
-	return tls_tx_is_set(&c->session->tx.engine) || tls_rx_is_set(&c->session->rx.engine);
-}
-
-/* Descriptors that got FD_CLOEXEC here, for the case that there is no exec after all. */
+/* What was changed for the new program, and is put back if there is none after all. */
+#define GOING_MAX 64
 #define MARKS_MAX 256
+#define COPIES_MAX 16
+
+static __thread struct {
+	struct conn *conn;
+	int way; /* the slot of a program that runs beside this one; -1: this becomes it */
+} going[GOING_MAX];
+static __thread unsigned int goings;
+
+/* Descriptors that got FD_CLOEXEC here. */
 static __thread struct {
 	int fd;
 	uint64_t cookie; /* another thread may use the number again meanwhile */
 } marked[MARKS_MAX];
 static __thread unsigned int marks;
+
+/* Duplicates that a vfork child of this thread made. */
+static __thread struct {
+	pid_t pid;
+	int fd;
+	struct conn *conn;
+} copied[COPIES_MAX];
+static __thread unsigned int copies;
+
+/* How the call under way looks at it. */
+static __thread struct {
+	bool loads; /* the new program has this library */
+	bool beside; /* it runs beside this one */
+	const void *actions; /* of posix_spawn */
+	bool refused; /* they name a session that cannot go */
+} now;
+
+static bool has_key(const struct conn *c)
+{
+	return tls_tx_is_set(&c->session->tx.engine) || tls_rx_is_set(&c->session->rx.engine);
+}
 
 /* A vfork child may have put something else there, which the table does not know. */
 static bool is_still_there(int fd, uint64_t want)
@@ -31,21 +60,45 @@ static bool is_still_there(int fd, uint64_t want)
 	return !real.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) && cookie == want;
 }
 
-static void mark(int fd, struct conn *c)
+static bool goes(const struct conn *c)
+{
+	for (unsigned int i = 0; i < goings; i++)
+		if (going[i].conn == c)
+			return true;
+	return false;
+}
+
+/* Its parcel goes along: true. */
+static bool send_along(struct conn *c)
+{
+	int way = -1, fd;
+
+	if (goes(c))
+		return true;
+	if (!now.loads || goings == GOING_MAX || handover_pack(c))
+		return false;
+	fd = parcel_fd(arena_parcel(c->arena));
+	if (fd >= 0 && now.beside)
+		way = handover_reserve(c);
+	if (fd < 0 || (now.beside && way < 0))
+		return false;
+	real.fcntl(fd, F_SETFD, 0);
+	going[goings].conn = c;
+	going[goings++].way = way;
+	return true;
+}
+
+static void hold_back(int fd, struct conn *c, int flags)
 {
 	static int told;
-	int flags;
 
-	if (!has_key(c) || !is_still_there(fd, c->session->cookie))
-		return;
-	flags = real.fcntl(fd, F_GETFD);
-	if (flags < 0 || (flags & FD_CLOEXEC))
-		return;
-	if (fd <= 2)
-		say_once(told,
-			 "the new program gets no descriptor %d: it is a TLS socket, and its "
-			 "session cannot go along yet.",
-			 fd);
+	if (fd <= 2 || now.loads)
+		say_once(told, "the new program gets no descriptor %d: it is a TLS socket, and %s.",
+			 fd,
+			 now.loads ? "more than 64 go along, others hold it who cannot follow, or "
+				     "no memfd can be had"
+				   : "it would not run under tlsulp (is it static or setuid, or "
+				     "LD_PRELOAD not in its environment?)");
 	real.fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
 	if (marks < MARKS_MAX) {
 		marked[marks].fd = fd;
@@ -53,30 +106,96 @@ static void mark(int fd, struct conn *c)
 	}
 }
 
-static void before(void)
+static void decide(int fd, struct conn *c)
 {
-	marks = 0;
-	if (!conn_count)
+	int flags;
+
+	if (!is_still_there(fd, c->session->cookie))
 		return;
-	if (process_is_vfork_child()) {
-		conn_each_fd(mark);
+	flags = real.fcntl(fd, F_GETFD);
+	if (flags < 0 || (flags & FD_CLOEXEC) || send_along(c))
 		return;
-	}
-	linger_before_exec();
-	conn_each_fd(mark);
-	conn_before_exec();
+	if (has_key(c))
+		hold_back(fd, c, flags);
 }
 
-static int after(int result)
+/* This vfork child's duplicates; those of children long gone are forgotten. */
+static void each_copy(void (*visit)(int fd, struct conn *c))
 {
-	int saved = errno;
+	pid_t pid = sys_call(SYS_getpid);
+	unsigned int kept = 0;
 
+	for (unsigned int i = 0; i < copies; i++) {
+		if (copied[i].pid != pid)
+			continue;
+		copied[kept] = copied[i];
+		visit(copied[kept].fd, copied[kept].conn);
+		kept++;
+	}
+	copies = kept;
+}
+
+/* They are in no table, and end with exec unless the session goes along. */
+static void decide_copy(int fd, struct conn *c)
+{
+	if (is_still_there(fd, c->session->cookie) && send_along(c))
+		real.fcntl(fd, F_SETFD, 0);
+}
+
+static void hold_back_copy(int fd, struct conn *c)
+{
+	if (is_still_there(fd, c->session->cookie))
+		real.fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+void exec_copied(struct conn *c, int fd)
+{
+	int flags = real.fcntl(fd, F_GETFD);
+
+	if (flags < 0 || (flags & FD_CLOEXEC) || !has_key(c))
+		return;
+	real.fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+	if (copies == COPIES_MAX)
+		copies = 0; /* of children long gone, or hopeless */
+	copied[copies].pid = sys_call(SYS_getpid);
+	copied[copies].fd = fd;
+	copied[copies++].conn = c;
+}
+
+static void before(bool loads)
+{
+	bool vforked;
+
+	marks = goings = 0;
+	if (!conn_count)
+		return;
+	vforked = process_is_vfork_child();
+	now.loads = loads;
+	now.beside = vforked;
+	conn_each_fd(decide);
+	each_copy(decide_copy);
+	if (vforked)
+		return;
+	linger_before_exec(goes);
+	conn_before_exec(goes);
+}
+
+/* All as it was. @cancel: no program came to be. */
+static void put_back(bool cancel)
+{
 	while (marks--)
 		if (is_still_there(marked[marks].fd, marked[marks].cookie))
 			real.fcntl(marked[marks].fd, F_SETFD, 0);
 	marks = 0;
-	errno = saved;
-	return result;
+	for (; goings; goings--) {
+		struct conn *c = going[goings - 1].conn;
+		int fd = parcel_fd(arena_parcel(c->arena));
+
+		if (fd >= 0)
+			real.fcntl(fd, F_SETFD, FD_CLOEXEC);
+		if (cancel && going[goings - 1].way >= 0)
+			handover_cancel(c, going[goings - 1].way);
+	}
 }
 
 /* execve and its kin come back only if they failed. */
@@ -86,91 +205,176 @@ static int failed(int result)
 
 	if (conn_count && !process_is_vfork_child())
 		conn_after_exec();
+	else
+		each_copy(hold_back_copy);
+	put_back(true);
 	errno = saved;
-	return after(result);
+	return result;
 }
 
 int exec_ve(const char *path, char *const argv[], char *const envp[])
 {
-	before();
+	before(conn_count && loader_runs_in(AT_FDCWD, path, envp));
 	return failed(real.execve(path, argv, envp));
 }
 
 int exec_vpe(const char *file, char *const argv[], char *const envp[])
 {
-	before();
+	before(conn_count && loader_runs_in_found(file, envp));
 	return failed(real.execvpe(file, argv, envp));
 }
 
 int exec_f(int fd, char *const argv[], char *const envp[])
 {
-	before();
+	before(conn_count && loader_runs_in_fd(fd, envp));
 	return failed(real.fexecve(fd, argv, envp));
 }
 
 int exec_at(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-	before();
+	before(conn_count &&
+	       ((flags & AT_EMPTY_PATH) && !*path ? loader_runs_in_fd(dirfd, envp)
+						  : loader_runs_in(dirfd, path, envp)));
 	return failed(real.execveat(dirfd, path, argv, envp, flags));
 }
 
-/* Other threads see the flag for a moment: they lose nothing by it. */
-static void before_spawn(void)
+pid_t (*exec_before_vfork(void))(void)
 {
-	marks = 0;
-	if (conn_count)
-		conn_each_fd(mark);
+	int saved = errno;
+
+	real_init();
+	handover_pack_few();
+	errno = saved;
+	return real.vfork;
+}
+
+static void decide_spawned(int fd, struct conn *c)
+{
+	if (now.actions && c->spawned == now.actions && !send_along(c))
+		now.refused = true;
+}
+
+/* Other threads see the flags for a moment: they lose nothing by it. */
+static void before_spawn(bool loads, const posix_spawn_file_actions_t *actions)
+{
+	marks = goings = 0;
+	now.refused = false;
+	if (!conn_count)
+		return;
+	now.loads = loads;
+	now.beside = true;
+	now.actions = actions;
+	conn_each_fd(decide);
+	conn_each_fd(decide_spawned);
+}
+
+/* libc would put the socket into a program that writes plaintext to it. */
+static bool spawn_is_refused(void)
+{
+	static int told;
+
+	if (now.refused)
+		say_once(told, "a TLS socket is to become a descriptor of a new program that would "
+			       "not run under tlsulp; posix_spawn says EOPNOTSUPP.");
+	return now.refused;
+}
+
+static int after_spawn(int result, bool cancel)
+{
+	int saved = errno;
+
+	put_back(cancel);
+	errno = saved;
+	return result;
 }
 
 int exec_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 	       const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-	before_spawn();
-	return after(real.posix_spawn(pid, path, actions, attr, argv, envp));
+	int err;
+
+	before_spawn(conn_count && loader_runs_in(AT_FDCWD, path, envp), actions);
+	err = spawn_is_refused() ? EOPNOTSUPP
+				 : real.posix_spawn(pid, path, actions, attr, argv, envp);
+	return after_spawn(err, err != 0);
 }
 
 int exec_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 		const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-	before_spawn();
-	return after(real.posix_spawnp(pid, file, actions, attr, argv, envp));
+	int err;
+
+	before_spawn(conn_count && loader_runs_in_found(file, envp), actions);
+	err = spawn_is_refused() ? EOPNOTSUPP
+				 : real.posix_spawnp(pid, file, actions, attr, argv, envp);
+	return after_spawn(err, err != 0);
+}
+
+/* system(), popen() and wordexp() run this. */
+static bool shell_loads(void)
+{
+	return conn_count && loader_runs_in(AT_FDCWD, "/bin/sh", environ);
 }
 
 int exec_system(const char *command)
 {
-	before_spawn();
-	return after(real.system(command));
+	int status;
+
+	before_spawn(command && shell_loads(), NULL);
+	status = real.system(command);
+	return after_spawn(status, status == -1);
 }
 
 FILE *exec_popen(const char *command, const char *mode)
 {
 	FILE *f;
 
-	before_spawn();
+	before_spawn(shell_loads(), NULL);
 	f = real.popen(command, mode);
-	after(0);
+	after_spawn(0, !f);
 	return f;
 }
 
 int exec_wordexp(const char *words, wordexp_t *expanded, int flags)
 {
-	before_spawn();
-	return after(real.wordexp(words, expanded, flags));
+	before_spawn(false, NULL);
+	return after_spawn(real.wordexp(words, expanded, flags), true);
 }
 
 int exec_spawn_adddup2(posix_spawn_file_actions_t *actions, int fd, int newfd)
 {
 	static int told;
 	struct conn *c = conn_pin(fd);
-	bool key = c && has_key(c);
+	int err = 0;
 
+	if (c && has_key(c))
+		err = handover_pack(c);
+	if (c && !err)
+		c->spawned = actions;
 	if (c)
 		conn_unpin(c);
-	if (!key)
+	if (!err)
 		return real.posix_spawn_file_actions_adddup2(actions, fd, newfd);
 	say_once(told,
-		 "descriptor %d is a TLS socket and cannot become descriptor %d of a new "
-		 "program yet; posix_spawn_file_actions_adddup2 says EOPNOTSUPP.",
+		 "descriptor %d is a TLS socket that other processes hold too, and cannot become "
+		 "descriptor %d of a new program; posix_spawn_file_actions_adddup2 says "
+		 "EOPNOTSUPP.",
 		 fd, newfd);
 	return EOPNOTSUPP;
+}
+
+static __thread const void *begun;
+
+static void not_of_old(int fd, struct conn *c)
+{
+	if (c->spawned == begun)
+		c->spawned = NULL;
+}
+
+int exec_spawn_init(posix_spawn_file_actions_t *actions)
+{
+	begun = actions;
+	if (conn_count)
+		conn_each_fd(not_of_old);
+	return real.posix_spawn_file_actions_init(actions);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * exec and posix_spawn: the new program has no session for a TLS socket that it
- * inherits and would write plaintext to it. Until sessions can be handed over,
- * sockets with keys are closed by the exec.
+ * exec and posix_spawn: the session of a TLS socket that the new program
+ * inherits goes along in its parcel, which arrival.c finds there. A program that
+ * will not have this library would write plaintext: it does not get the socket.
  */
 #ifndef TLSULP_EXEC_H
 #define TLSULP_EXEC_H
@@ -10,6 +10,8 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <wordexp.h>
+
+#include "user/conn.h"
 
 int exec_ve(const char *path, char *const argv[], char *const envp[]);
 int exec_vpe(const char *file, char *const argv[], char *const envp[]);
@@ -26,6 +28,16 @@ int exec_system(const char *command);
 FILE *exec_popen(const char *command, const char *mode);
 int exec_wordexp(const char *words, wordexp_t *expanded, int flags);
 
+/*
+ * A vfork child runs a program with the sessions that were ready to go before: all
+ * it would make then, a memfd too, its parent would not have. Returns libc's vfork().
+ */
+pid_t (*exec_before_vfork(void))(void);
+
+/* A vfork child made @fd, a duplicate of a socket of @c. */
+void exec_copied(struct conn *c, int fd);
+
+int exec_spawn_init(posix_spawn_file_actions_t *actions);
 int exec_spawn_adddup2(posix_spawn_file_actions_t *actions, int fd, int newfd);
 
 #endif

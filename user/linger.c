@@ -410,20 +410,24 @@ void linger_note(struct conn *c, int fd)
 }
 
 static int64_t exit_end; /* one time for all connections */
+static bool (*exit_goes)(const struct conn *c);
 
 static void exit_fd(int fd, struct conn *c)
 {
 	bool only = conn_is_only_holder(c);
 	int64_t left = exit_end - now_ms();
 
+	if (exit_goes && exit_goes(c))
+		return;
 	if (has_something(c) && (only || is_lingering(c)) && linger_time(fd))
 		wait_out(c, fd, only, left > 0 ? left : 0);
 }
 
-void linger_before_exec(void)
+void linger_before_exec(bool (*goes)(const struct conn *c))
 {
 	if (!conn_count)
 		return;
+	exit_goes = goes;
 	exit_end = now_ms() + EXIT_WAIT_MS;
 	conn_each_fd(exit_fd);
 }
@@ -442,7 +446,7 @@ static void count_out(int fd, struct conn *c)
 
 void linger_before_exit(void)
 {
-	linger_before_exec();
+	linger_before_exec(NULL);
 	conn_each_fd(count_out);
 }
 

@@ -23,8 +23,11 @@ void linger_before_close(struct conn *c, int fd);
 /* Before SHUT_WR: true if the shutdown is left to the thread (it follows the rest). */
 bool linger_before_shutdown(struct conn *c, int fd, int how);
 
-/* The process becomes another program, or ends: nothing can be left behind. Waits if it must. */
-void linger_before_exec(void);
+/*
+ * The process becomes another program, or ends: nothing can be left behind. Waits
+ * if it must. What is left of a session that goes along (@goes) goes with it.
+ */
+void linger_before_exec(bool (*goes)(const struct conn *c));
 void linger_before_exit(void);
 
 /* In a forked child: the thread and its work stayed with the parent. */

@@ -6,11 +6,13 @@
 /* With it the headers would rename what is defined here (fcntl to fcntl64 and so on). */
 #undef _FILE_OFFSET_BITS
 
+#include "user/arrival.h"
 #include "user/calls.h"
 #include "user/conn.h"
 #include "user/exec.h"
 #include "user/fault.h"
 #include "user/linger.h"
+#include "user/loader.h"
 #include "user/process.h"
 #include "user/real.h"
 #include "user/sockopt.h"
@@ -33,6 +35,8 @@ __attribute__((constructor)) static void start(void)
 	conn_init();
 	stats_init();
 	sockopt_init();
+	loader_init();
+	arrival_init();
 }
 
 __attribute__((destructor)) static void stop(void)
@@ -668,6 +672,11 @@ EXPORT FILE *popen(const char *command, const char *mode)
 EXPORT int wordexp(const char *words, wordexp_t *expanded, int flags)
 {
 	return (ready(), exec_wordexp(words, expanded, flags));
+}
+
+EXPORT int posix_spawn_file_actions_init(posix_spawn_file_actions_t *actions)
+{
+	return (ready(), exec_spawn_init(actions));
 }
 
 EXPORT int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int newfd)

@@ -42,8 +42,9 @@
 	X(freopen) X(freopen64) X(fileno) X(vdprintf) X(aio_read) X(aio_read64) \
 	X(aio_write) X(aio_write64) X(lio_listio) X(lio_listio64) X(backtrace_symbols_fd) \
 	X(openlog) X(system) X(popen) X(wordexp) X(sigaction) X(signal) X(syscall) \
-	X(_exit) X(quick_exit) X(execve) X(execvpe) X(fexecve) X(posix_spawn) \
-	X(posix_spawnp) X(posix_spawn_file_actions_adddup2)
+	X(_exit) X(quick_exit) X(vfork) X(execve) X(execvpe) X(fexecve) X(posix_spawn) \
+	X(posix_spawnp) X(posix_spawn_file_actions_init) \
+	X(posix_spawn_file_actions_adddup2)
 /* clang-format on */
 
 struct real {

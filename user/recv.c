@@ -20,13 +20,26 @@ void recv_will_wait(struct conn *c)
 	__atomic_add_fetch(&c->session->rx.waiters, 1, __ATOMIC_RELAXED);
 }
 
+/* The session may have moved under the wait, and its copy have been made before this one was
+ * counted.
+ */
+static void has_waited(struct conn *c)
+{
+	uint32_t *waiters = &c->session->rx.waiters;
+	uint32_t n = __atomic_load_n(waiters, __ATOMIC_RELAXED);
+
+	while (conn_is_usable(c) && n &&
+	       !__atomic_compare_exchange_n(waiters, &n, n - 1, true, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED))
+		continue;
+}
+
 int recv_wait(struct conn *c, int fd, size_t want, struct deadline *d)
 {
 	struct session_rx *rx = &c->session->rx;
 	int err = rx->engine.stopped ? wait_hangup(fd, d) : wait_readable(fd, want, d);
 
-	if (conn_is_usable(c))
-		__atomic_sub_fetch(&rx->waiters, 1, __ATOMIC_RELAXED);
+	has_waited(c);
 	return err;
 }
 

@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * SCM_RIGHTS: the process that gets a TLS socket so has no session for it and
- * would write plaintext. Until sessions can be handed over, such a message is
- * refused.
+ * SCM_RIGHTS: the session of a TLS socket goes along in its parcel, one more
+ * descriptor of the message, which the receiving side takes out before the
+ * program sees it. A process that has not this library would write plaintext:
+ * the message is refused (EOPNOTSUPP, and a word on stderr).
+ *
+ * As libc's calls, on sockets without TLS.
  */
 #ifndef TLSULP_RIGHTS_H
 #define TLSULP_RIGHTS_H
 
-#include <stdbool.h>
 #include <sys/socket.h>
 
-/* May @msg be sent? False: errno is EOPNOTSUPP and a word was said. */
-bool rights_allow(const struct msghdr *msg);
+ssize_t rights_sendmsg(int fd, const struct msghdr *msg, int flags);
+int rights_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags);
+
+/* @came is told of each descriptor before anything is done with it. */
+ssize_t rights_recvmsg(int fd, struct msghdr *msg, int flags, void (*came)(int fd));
+int rights_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
+		    struct timespec *timeout, void (*came)(int fd));
 
 #endif

@@ -55,3 +55,13 @@ void session_wipe(struct session *s)
 	s->rx.engine.header_len = 0;
 	s->magic = SESSION_MAGIC;
 }
+
+void session_give_buffers(struct session *s, struct arena *a)
+{
+	if (s->tx.spare_buffer == s->tx.rest_buffer)
+		s->tx.spare_buffer = 0; /* the writer was killed between the two */
+	arena_buffer_give(a, &s->tx.open_buffer, TLS_PAYLOAD_MAX);
+	arena_buffer_give(a, &s->tx.rest_buffer, 0);
+	arena_buffer_give(a, &s->tx.spare_buffer, 0);
+	arena_buffer_give(a, &s->rx.buffer, TLS_BODY_MAX);
+}

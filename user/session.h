@@ -59,7 +59,10 @@ struct session {
 	uint64_t cookie; /* SO_COOKIE */
 	uint64_t holders[ARENA_HOLDER_WORDS]; /* bit per arena slot, under arena's lock */
 	bool counted_out; /* no more among TlsCurrTxSw and TlsCurrRxSw */
-	uint32_t stat_slot; /* index + 1 into stat_region.conns; 0: none */
+	uint64_t stat_region; /* whose counters it is in, and */
+	uint32_t stat_slot; /* its index + 1 into conns there; 0: none */
+	uint64_t left_region; /* where it still counts as current, though another took it over */
+	uint32_t left_slot;
 	bool dead; /* failed closed: a holder died in a state change, or foreign bytes were seen */
 	struct session_tx tx; /* under tx_lock */
 	struct session_rx rx; /* under rx_lock */
@@ -88,6 +91,9 @@ static inline bool session_is_shared(const struct session *s)
 bool session_tx_is_sane(const struct session *s, const struct arena *a);
 bool session_rx_is_sane(const struct session *s, const struct arena *a);
 void session_wipe(struct session *s);
+
+/* All its buffers, wiped, back to the arena. */
+void session_give_buffers(struct session *s, struct arena *a);
 
 /* The socket's error that the linger thread met, once: negative errno or 0. */
 static inline int session_take_error(struct session *s)

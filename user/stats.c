@@ -11,9 +11,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 static struct stat_region *region; /* NULL until one is mapped */
 static bool region_is_shown; /* by `tlsulp stat`: it is a file */
+static uint64_t region_id; /* tells it from other process trees' */
 
 static struct stat_region *map_file(const char *path)
 {
@@ -23,8 +25,10 @@ static struct stat_region *map_file(const char *path)
 
 	if (fd < 0)
 		return NULL;
-	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size == sizeof(*r))
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size == sizeof(*r)) {
+		region_id = (uint64_t)st.st_dev << 48 ^ st.st_ino;
 		r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	}
 	real.close(fd);
 	if (r == MAP_FAILED)
 		return NULL;
@@ -74,9 +78,13 @@ void stats_init(void)
 static struct stat_region *get_region(void)
 {
 	struct stat_region *r = __atomic_load_n(&region, __ATOMIC_ACQUIRE), *none = NULL;
+	uint64_t id, unknown = 0;
 
 	if (r)
 		return r;
+	if (sys_call(SYS_getrandom, &id, sizeof(id), 0) == sizeof(id))
+		__atomic_compare_exchange_n(&region_id, &unknown, id, false, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED);
 	r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (r == MAP_FAILED)
@@ -165,6 +173,7 @@ void stats_conn_new(struct session *s, int fd)
 
 	if (!r)
 		return;
+	s->stat_region = region_id;
 	claim_process();
 	line = claim_line(r, false);
 	if (!line)
@@ -178,9 +187,19 @@ void stats_conn_new(struct session *s, int fd)
 	s->stat_slot = line - r->conns + 1;
 }
 
+static void key_of_line(struct stat_conn *line, const struct tls_keys *k, uint8_t *home)
+{
+	if (!k->version)
+		return;
+	line->version = k->version;
+	line->cipher = k->cipher;
+	*home = STAT_HOME_USER;
+}
+
 static struct stat_conn *line_of(struct session *s)
 {
-	return s->stat_slot ? &region->conns[s->stat_slot - 1] : NULL;
+	return s->stat_slot && s->stat_region == region_id ? &region->conns[s->stat_slot - 1]
+							   : NULL;
 }
 
 void stats_key_set(struct session *s, int fd, int tx)
@@ -190,14 +209,43 @@ void stats_key_set(struct session *s, int fd, int tx)
 
 	stats_add(tx ? TLS_STAT_TX_SW : TLS_STAT_RX_SW, 1);
 	stats_add(tx ? TLS_STAT_CURR_TX_SW : TLS_STAT_CURR_RX_SW, 1);
-	if (!line)
+	if (line)
+		key_of_line(line, k, tx ? &line->tx_home : &line->rx_home);
+}
+
+static void count_current(const struct session *s, int n)
+{
+	if (tls_tx_is_set(&s->tx.engine))
+		stats_add(TLS_STAT_CURR_TX_SW, n);
+	if (tls_rx_is_set(&s->rx.engine))
+		stats_add(TLS_STAT_CURR_RX_SW, n);
+}
+
+void stats_conn_came(struct session *s, int fd)
+{
+	if (!get_region() || s->stat_region == region_id)
 		return;
-	line->version = k->version;
-	line->cipher = k->cipher;
-	if (tx)
-		line->tx_home = STAT_HOME_USER;
-	else
-		line->rx_home = STAT_HOME_USER;
+	s->left_slot = s->stat_slot;
+	__atomic_store_n(&s->left_region, s->stat_region, __ATOMIC_RELEASE);
+	s->stat_slot = 0;
+	stats_conn_new(s, fd);
+	count_current(s, 1);
+	if (line_of(s)) {
+		key_of_line(line_of(s), &s->tx.engine.keys, &line_of(s)->tx_home);
+		key_of_line(line_of(s), &s->rx.engine.keys, &line_of(s)->rx_home);
+	}
+}
+
+void stats_conn_left(struct session *s)
+{
+	uint64_t mine = region_id;
+
+	if (!mine || !__atomic_compare_exchange_n(&s->left_region, &mine, 0, false,
+						  __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return;
+	count_current(s, -1);
+	if (s->left_slot)
+		__atomic_store_n(&region->conns[s->left_slot - 1].owner, 0, __ATOMIC_RELEASE);
 }
 
 void stats_tx(struct session *s, uint64_t records, uint64_t bytes)
@@ -228,10 +276,8 @@ void stats_conn_gone(struct session *s)
 		return;
 	s->counted_out = true;
 	s->stat_slot = 0;
-	if (tls_tx_is_set(&s->tx.engine))
-		stats_add(TLS_STAT_CURR_TX_SW, -1);
-	if (tls_rx_is_set(&s->rx.engine))
-		stats_add(TLS_STAT_CURR_RX_SW, -1);
+	if (s->stat_region == region_id)
+		count_current(s, -1);
 	if (line)
 		__atomic_store_n(&line->owner, 0, __ATOMIC_RELEASE);
 }

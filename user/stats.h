@@ -24,6 +24,10 @@ void stats_key_set(struct session *s, int fd, int tx);
 /* Records and plaintext bytes of one direction, under its lock. */
 void stats_tx(struct session *s, uint64_t records, uint64_t bytes);
 void stats_rx(struct session *s, uint64_t records, uint64_t bytes);
+/* Another program's session came to this process tree, by @fd: from now on it counts here. */
+void stats_conn_came(struct session *s, int fd);
+/* If it went from this process tree to another meanwhile, it no more counts here. */
+void stats_conn_left(struct session *s);
 /* The session ends, or the process that alone holds it. Counts once. */
 void stats_conn_gone(struct session *s);
 

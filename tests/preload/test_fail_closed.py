@@ -46,27 +46,54 @@ def text_of(run, scene, arg="", env=None, status=0, **options):
 def test_a_vfork_child_closes_everything(run, how):
     if os.environ.get("TLSULP_SANITIZER"):
         pytest.skip("the child leaves the sanitizer's marks on the stack that both share")
-    assert text_of(run, "vfork", how) == b"before after"
+    leak = b"leak\n" if how == "onto1" else b""
+    assert text_of(run, "vfork", how) == b"before " + leak + b"after"
 
 
 def test_pythons_subprocess(run):
+    """Its sockets are close-on-exec: two of the three programs get it."""
     with wire.Peer() as peer:
         run.run(PYTHON, "-c", SUBPROCESS, peer.port)
-        assert peer.ended(1).text() == b"before after"
+        assert peer.ended(1).text() == b"before " + 2 * b"leak\n" + b"after"
 
 
 @pytest.mark.parametrize("how", "spawn system popen std".split())
 def test_a_spawned_child(run, how):
-    assert text_of(run, "spawn", how) == b"before after"
+    leaks = 5 if how == "std" else 0
+    assert text_of(run, "spawn", how) == b"before " + leaks * b"leak\n" + b"after"
 
 
 @pytest.mark.parametrize("how", "inherit dup2 fcntl".split())
 def test_a_forked_child_becomes_another_program(run, how):
-    assert text_of(run, "fork_exec", how) == b"after"
+    leaks = 1 if how == "inherit" else 2
+    assert text_of(run, "fork_exec", how) == leaks * b"leak\n" + b"after"
 
 
-def test_passing_the_socket_is_refused(run):
-    assert text_of(run, "rights") == b"ok"
+@pytest.mark.parametrize("how", "noenv static".split())
+def test_a_program_without_the_library_gets_no_socket(run, how, tmp_path):
+    static = tmp_path / "static"
+    subprocess.run(["gcc", "-static", "-x", "c", "-", "-o", static], check=True, input=b"""
+        #include <unistd.h>
+        int main(void) { for (int fd = 0; fd < 100; fd++) if (write(fd, "leak", 4) < 0) {} }""")
+    assert text_of(run, "fork_exec", how, env={"STATIC": str(static)}) == b"after"
+
+
+# ---- hand-over ----
+
+@pytest.mark.parametrize("how", "self child twice peek many truncated large".split())
+def test_passing_the_socket(run, how):
+    assert text_of(run, "rights", how) == b"first second third"
+
+
+def test_passing_the_socket_to_a_program_without_the_library_is_refused(run):
+    assert text_of(run, "rights", "refused") == b"ok"
+
+
+@pytest.mark.parametrize("how", "exec fork_exec".split())
+def test_a_session_goes_on_in_a_new_program(run, how):
+    """With the record that MSG_MORE left open, and half of a record that was received."""
+    reply = wire.seal_all(1, b"0123456789")
+    assert text_of(run, "new_program", how, reply={1: reply}) == b"held 56789 after"
 
 
 # ---- stdio ----

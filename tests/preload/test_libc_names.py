@@ -19,6 +19,9 @@ sendfile64 splice fdopen _IO_fdopen dprintf __dprintf_chk vdprintf __vdprintf_ch
 READERS = """read __read __read_chk readv preadv2 preadv64v2 recv __recv_chk recvfrom
 __recvfrom_chk recvmsg recvmmsg poll __poll __poll_chk ppoll __ppoll_chk select __select pselect
 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd_read""".split()
+# Here the new program has the socket: its environment, or the shell's, is the program's own.
+PASSERS = """execv execvp execl execlp posix_spawn_file_actions_adddup2 system popen
+_IO_popen vfork __vfork""".split()
 CLOSERS = """close __close close_range closefrom dup2 __dup2 dup3 fclose _IO_fclose freopen
 freopen64 socket""".split()
 
@@ -109,7 +112,7 @@ def test_a_wrapped_name_on_a_tls_socket(run, name):
                               timeout=wire.TIMEOUT, check=False)
         if done.returncode == 77:
             pytest.skip("this libc has no such function")
-        if name.startswith("exec") or name == "fexecve":
+        if (name.startswith("exec") or name == "fexecve") and name not in PASSERS:
             assert done.returncode, "the new program had the socket"
         else:
             assert done.returncode == 0, done.stderr.decode()
@@ -118,6 +121,8 @@ def test_a_wrapped_name_on_a_tls_socket(run, name):
             assert text == b"hello\0\0\0"
         elif "backtrace" in name:
             assert text.endswith(b"\n")
+        elif name in PASSERS:
+            assert text in (b"okleak\n", b"leak\nok")
         else:
             assert text == (b"hello" if name in SENDERS else b"ok")
         if name in CLOSERS:

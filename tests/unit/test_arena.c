@@ -199,7 +199,7 @@ static void test_a_gone_child_is_a_dead_holder(void **state)
 	arena_ref(a); /* or the child unmaps it */
 	child = fork();
 	if (!child) {
-		arena_become(a, slot);
+		arena_become(a);
 		_exit(read(go[0], &byte, 1) != 1);
 	}
 	usleep(50000);

@@ -451,7 +451,7 @@ static bool aio(void)
 	return true;
 }
 
-/* ---- other programs: they get no TLS socket ---- */
+/* ---- other programs: they get a TLS socket only with the library ---- */
 
 static char leak[64];
 
@@ -495,6 +495,26 @@ static bool exec_call(void)
 	die("no exec");
 }
 
+/* Twice: what the first child did must not stand in the second one's way. */
+static bool vfork_call(void)
+{
+	if (!ONE_OF("vfork", "__vfork"))
+		return false;
+	for (int i = 0; i < 2; i++) {
+		pid_t pid;
+
+		snprintf(leak, sizeof(leak), i ? "echo leak >&%d" : "echo none >/dev/null", fd);
+		pid = CALL(pid_t(*)(void));
+		if (!pid) {
+			execl("/bin/sh", "sh", "-c", leak, NULL);
+			_exit(1);
+		}
+		CHECK(pid > 0 && waitpid(pid, NULL, 0) == pid);
+	}
+	say_str(fd, "ok");
+	return true;
+}
+
 static bool spawn_call(void)
 {
 	posix_spawn_file_actions_t actions;
@@ -510,13 +530,25 @@ static bool spawn_call(void)
 		CHECK(posix_spawnp(&pid, "sh", NULL, NULL, args, env) == 0);
 	} else if (is("posix_spawn_file_actions_adddup2")) {
 		CHECK(posix_spawn_file_actions_init(&actions) == 0);
-		CHECK(posix_spawn_file_actions_adddup2(&actions, fd, 1) == EOPNOTSUPP);
+		CHECK(posix_spawn_file_actions_adddup2(&actions, fd, 9) == 0);
+		CHECK(posix_spawnp(&pid, "sh", &actions, NULL, args, env) == EOPNOTSUPP);
+		snprintf(leak, sizeof(leak), "echo leak >&9");
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		CHECK(posix_spawnp(&pid, "sh", &actions, NULL, args, environ) == 0);
+		CHECK(waitpid(pid, NULL, 0) == pid);
+		fcntl(fd, F_SETFD, 0);
+		pid = -1;
+	} else if (is("posix_spawn_file_actions_init")) {
+		CHECK(posix_spawn_file_actions_init(&actions) == 0);
+		CHECK(posix_spawn_file_actions_adddup2(&actions, fd, 9) == 0);
+		CHECK(posix_spawn_file_actions_init(&actions) == 0);
+		snprintf(leak, sizeof(leak), "true");
 		CHECK(posix_spawnp(&pid, "sh", &actions, NULL, args, env) == 0);
 	} else if (is("system")) {
-		CHECK(system(leak) != 0);
+		CHECK(system(leak) == 0);
 	} else if (ONE_OF("popen", "_IO_popen")) {
 		f = CALL(FILE * (*)(const char *, const char *), leak, "r");
-		CHECK(f && pclose(f) != 0);
+		CHECK(f && pclose(f) == 0);
 	} else if (is("wordexp")) {
 		char text[80];
 
@@ -650,8 +682,8 @@ int main(int argc, char **argv)
 	fd = peer_tls(TAG);
 	function();
 	if (sender() || reader() || waiter() || closer() || duplicator() || creator() ||
-	    other_socket_call() || aio() || exec_call() || spawn_call() || ender() ||
-	    signal_call() || process_call() || stream_call())
+	    other_socket_call() || aio() || exec_call() || vfork_call() || spawn_call() ||
+	    ender() || signal_call() || process_call() || stream_call())
 		return 0;
 	die("%s has no test here", name);
 }

@@ -14,6 +14,7 @@
 #include <spawn.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #define TAG 1
@@ -112,13 +113,19 @@ static void scene_fork_exec(void)
 {
 	int fd = peer_tls(TAG);
 	pid_t pid = fork();
+	char text[64];
 
 	if (!pid) {
 		if (!strcmp(arg, "dup2"))
 			dup2(fd, 1);
 		else if (!strcmp(arg, "fcntl"))
 			CHECK(close(1) == 0 && fcntl(fd, F_DUPFD, 1) == 1);
-		execl("/bin/sh", "sh", "-c", "echo leak; echo leak >&3", NULL);
+		snprintf(text, sizeof(text), "echo leak; echo leak >&%d", fd);
+		if (!strcmp(arg, "noenv"))
+			execle("/bin/sh", "sh", "-c", text, NULL, (char *[]){ NULL });
+		else if (!strcmp(arg, "static"))
+			execl(getenv("STATIC"), "static", NULL);
+		execl("/bin/sh", "sh", "-c", text, NULL);
 		_exit(1);
 	}
 	CHECK(pid > 0 && waitpid(pid, NULL, 0) == pid);
@@ -303,14 +310,218 @@ static void scene_copy_before(void)
 	say_str(fd, "first");
 }
 
+static void pass(int sock, const int *fds, int n)
+{
+	union {
+		char bytes[CMSG_SPACE(8 * sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	struct iovec iov = { "x", 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
+	struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
+
+	m->cmsg_level = SOL_SOCKET;
+	m->cmsg_type = SCM_RIGHTS;
+	m->cmsg_len = CMSG_LEN(n * sizeof(int));
+	memcpy(CMSG_DATA(m), fds, n * sizeof(int));
+	CHECK(sendmsg(sock, &msg, 0) == 1);
+}
+
+/* The descriptors that a message brings into @room bytes of control space. */
+static int take(int sock, int *fds, size_t room, int flags, int *msg_flags)
+{
+	static _Alignas(struct cmsghdr) char control[8192];
+	char byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = room
+	};
+	struct cmsghdr *m;
+	int n;
+
+	memset(control, 0xee, sizeof(control));
+	CHECK(recvmsg(sock, &msg, flags) == 1);
+	*msg_flags = msg.msg_flags;
+	m = CMSG_FIRSTHDR(&msg);
+	CHECK(m && m->cmsg_type == SCM_RIGHTS && msg.msg_controllen <= room);
+	CHECK(!CMSG_NXTHDR(&msg, m));
+	/* In a large room the parcels lay behind the rest. */
+	for (size_t i = room > 2048 ? room : msg.msg_controllen; i < sizeof(control); i++)
+		CHECK(control[i] == (char)0xee);
+	n = (m->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	memcpy(fds, CMSG_DATA(m), n * sizeof(int));
+	return n;
+}
+
+static void rights_self(int pair[2])
+{
+	int fd = peer_tls(TAG), copy;
+
+	say_str(fd, "first ");
+	send_fd(pair[0], fd);
+	copy = receive_fd(pair[1]);
+	say_str(copy, "second ");
+	CHECK(close(fd) == 0);
+	say_str(copy, "third");
+}
+
+/* A process that is older than the connection gets it, and with "twice" passes it back. */
+static void rights_child(int pair[2], bool back)
+{
+	pid_t pid = fork();
+	int fd;
+
+	CHECK(pid >= 0);
+	if (!pid) {
+		fd = receive_fd(pair[1]);
+		say_str(fd, "second ");
+		if (back)
+			send_fd(pair[1], fd);
+		exit(0);
+	}
+	fd = peer_tls(TAG);
+	say_str(fd, "first ");
+	send_fd(pair[0], fd);
+	if (back) {
+		CHECK(close(fd) == 0);
+		fd = receive_fd(pair[0]);
+	}
+	CHECK(waitpid(pid, NULL, 0) == pid);
+	say_str(fd, "third");
+}
+
+static void rights_peek(int pair[2])
+{
+	int fd = peer_tls(TAG), peeked, taken, flags;
+
+	say_str(fd, "first ");
+	send_fd(pair[0], fd);
+	CHECK(take(pair[1], &peeked, CMSG_SPACE(sizeof(int)), MSG_PEEK, &flags) == 1 && !flags);
+	CHECK(take(pair[1], &taken, CMSG_SPACE(sizeof(int)), MSG_CMSG_CLOEXEC, &flags) == 1);
+	CHECK(fcntl(taken, F_GETFD) == FD_CLOEXEC && fcntl(peeked, F_GETFD) == 0);
+	CHECK(close(fd) == 0);
+	say_str(peeked, "second ");
+	CHECK(close(peeked) == 0);
+	say_str(taken, "third");
+}
+
+/* Between others, each at its place. */
+static void rights_many(int pair[2], size_t room)
+{
+	int fd = peer_tls(TAG), flags, got[8], ends[2], fds[4];
+
+	CHECK(pipe(ends) == 0);
+	memcpy(fds, (int[]){ ends[1], fd, ends[0], fd }, sizeof(fds));
+	say_str(fd, "first ");
+	pass(pair[0], fds, 4);
+	CHECK(take(pair[1], got, room, 0, &flags) == 4 && !(flags & MSG_CTRUNC));
+	CHECK(write(got[0], "x", 1) == 1 && read(got[2], &flags, 4) == 1);
+	say_str(got[1], "second ");
+	say_str(got[3], "third");
+	CHECK(close(open("/dev/null", O_RDONLY)) == 0);
+}
+
+/* Room for one of two: the other is closed, as the kernel does. */
+static void rights_truncated(int pair[2])
+{
+	int fd = peer_tls(TAG), flags, got[8], next;
+
+	say_str(fd, "first ");
+	pass(pair[0], (int[]){ fd, fd, fd }, 3);
+	next = open("/dev/null", O_RDONLY);
+	CHECK(close(next) == 0);
+	CHECK(take(pair[1], got, CMSG_LEN(sizeof(int)), 0, &flags) == 1 && (flags & MSG_CTRUNC));
+	CHECK(got[0] == next && fcntl(next + 1, F_GETFD) == -1);
+	say_str(got[0], "second ");
+	say_str(fd, "third");
+}
+
+/* A program without the library connects, and gets nothing. */
+static void rights_refused(void)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = peer_tls(TAG), sock = socket(AF_UNIX, SOCK_STREAM, 0), peer;
+	static const char program[] = "import socket, sys, time\n"
+				      "s = socket.socket(socket.AF_UNIX)\n"
+				      "s.connect('\\0' + sys.argv[1])\n"
+				      "assert s.recv(1) == b'e'";
+	pid_t pid;
+
+	snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, "tlsulp-test-%d", getpid());
+	CHECK(bind(sock, (struct sockaddr *)&addr,
+		   offsetof(struct sockaddr_un, sun_path) + 1 + strlen(addr.sun_path + 1)) == 0);
+	CHECK(listen(sock, 1) == 0);
+	pid = fork();
+	if (!pid) {
+		execle("/usr/bin/python3", "python3", "-c", program, addr.sun_path + 1, NULL,
+		       (char *[]){ NULL });
+		_exit(1);
+	}
+	peer = accept(sock, NULL, NULL);
+	CHECK(peer >= 0);
+	send_fd(peer, fd);
+	CHECK(errno == EOPNOTSUPP && write(peer, "e", 1) == 1);
+	CHECK(waitpid(pid, NULL, 0) == pid);
+	say_str(fd, "ok");
+}
+
 static void scene_rights(void)
 {
-	int fd = peer_tls(TAG), pair[2];
+	int pair[2];
 
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
-	send_fd(pair[0], fd);
-	CHECK(errno == EOPNOTSUPP);
-	say_str(fd, "ok");
+	if (!strcmp(arg, "self"))
+		rights_self(pair);
+	else if (!strcmp(arg, "child") || !strcmp(arg, "twice"))
+		rights_child(pair, !strcmp(arg, "twice"));
+	else if (!strcmp(arg, "peek"))
+		rights_peek(pair);
+	else if (!strcmp(arg, "many"))
+		rights_many(pair, CMSG_SPACE(4 * sizeof(int)));
+	else if (!strcmp(arg, "large"))
+		rights_many(pair, 8000);
+	else if (!strcmp(arg, "truncated"))
+		rights_truncated(pair);
+	else
+		rights_refused();
+}
+
+/* ---- a new program ---- */
+
+static void scene_new_program(void)
+{
+	int fd = peer_tls(TAG);
+	char text[16] = { 0 }, *args[] = { "scenes", NULL, "resumed", text, NULL };
+	pid_t pid = 0;
+	char port[8];
+
+	snprintf(port, sizeof(port), "%d", peer_port);
+	args[1] = port;
+	CHECK(recv(fd, text, 5, MSG_WAITALL) == 5 && !memcmp(text, "01234", 5));
+	CHECK(send(fd, "held ", 5, MSG_MORE) == 5);
+	snprintf(text, sizeof(text), "%d", fd);
+	if (!strcmp(arg, "fork_exec"))
+		pid = fork();
+	if (!pid) {
+		execv("/proc/self/exe", args);
+		_exit(1);
+	}
+	CHECK(waitpid(pid, NULL, 0) == pid);
+}
+
+static void scene_resumed(void)
+{
+	int fd = atoi(arg);
+	char text[8] = { 0 };
+
+	CHECK(setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", 4) == -1 && errno == EEXIST);
+	CHECK(recv(fd, text, sizeof(text), 0) == 5);
+	text[5] = ' ';
+	CHECK(send(fd, text, 6, MSG_MORE) == 6);
+	say_str(fd, "after");
 }
 
 /* ---- what a preload cannot see ---- */
@@ -558,6 +769,8 @@ int main(int argc, char **argv)
 		{ "reuse", scene_reuse },
 		{ "copy_before", scene_copy_before },
 		{ "rights", scene_rights },
+		{ "new_program", scene_new_program },
+		{ "resumed", scene_resumed },
 		{ "uring", scene_uring },
 		{ "raw_write", scene_raw_write },
 		{ "linger_zero", scene_linger_zero },

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Will a new program have this library? Only then may it get a TLS socket: it
+ * would write plaintext otherwise. Whatever is not certain counts as no.
+ * Async-signal-safe, and safe in a vfork child.
+ */
+#ifndef TLSULP_LOADER_H
+#define TLSULP_LOADER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* From the constructor: without it the answer is no (a program that linked the archive). */
+void loader_init(void);
+
+/* The file that execveat(@dir, @path) would run, with @envp. */
+bool loader_runs_in(int dir, const char *path, char *const envp[]);
+/* As execvp() finds @file, and of a file that is open. */
+bool loader_runs_in_found(const char *file, char *const envp[]);
+bool loader_runs_in_fd(int fd, char *const envp[]);
+
+/* Has the process this library now, as far as /proc can tell? */
+bool loader_is_in(pid_t pid);
+
+#endif

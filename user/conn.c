@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/conn.h"
 
+#include "user/asleep.h"
 #include "user/handover.h"
 #include "user/holders.h"
 #include "user/linger.h"
@@ -196,6 +197,9 @@ void conn_after_fork(void)
 			fdtab[fd] = NULL;
 	moving = 0;
 	linger_after_fork();
+	for (uint32_t i = 0; i < pool_top; i++)
+		if (conn_at(i))
+			asleep_after_fork(conn_at(i));
 	stats_after_fork();
 	arena_unmap_unused();
 	if (counted)
@@ -547,6 +551,20 @@ static void session_release(struct conn *c)
 	holders_drop(c->arena, c->session, self);
 }
 
+/* Under both locks. What is not to be had is not kept: the sleepers get EBADF. */
+static void keep_for_sleepers(struct conn *c, int fd)
+{
+	int kept;
+
+	if (!__atomic_load_n(&c->asleep, __ATOMIC_SEQ_CST) || c->fds > 1 || c->kept)
+		return;
+	kept = real.fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (kept < 0)
+		return;
+	conn_add_fd(c, kept);
+	__atomic_store_n(&c->kept, kept, __ATOMIC_SEQ_CST);
+}
+
 /*
  * The number becomes @instead; with the last one goes our hold on the session.
  * False: it was not @c's any more. Signals are blocked by the caller.
@@ -557,6 +575,8 @@ static bool let_go(int fd, struct conn *c, struct conn *instead)
 
 	if (conn_enter_both(c, fd, &g))
 		return false;
+	if (instead == FDTAB_MOVING && c->kept != fd)
+		keep_for_sleepers(c, fd);
 	set_number(fd, instead);
 	if (!__atomic_sub_fetch(&c->fds, 1, __ATOMIC_RELAXED))
 		session_release(c);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/recv.h"
 
+#include "user/asleep.h"
 #include "user/fault.h"
 #include "user/real.h"
 #include "user/wait.h"
@@ -56,7 +57,7 @@ static size_t target_of(const struct session_rx *rx, size_t room, int flags)
  * the queue; with *@want 0: not to be waited for.
  */
 static int recv_some(struct conn *c, int fd, struct rx_request *rq, int flags, size_t target,
-		     size_t *want)
+		     size_t *want, bool *asleep)
 {
 	struct conn_guard g;
 	size_t seen = 0;
@@ -72,13 +73,15 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, int flags, s
 	if (err == -EAGAIN && rq->done < target && !wait_is_nonblocking(fd, flags))
 		*want = seen + 1;
 	receive_settle(c, fd, err == -EAGAIN);
-	if (*want)
+	if (*want) {
 		recv_will_wait(c);
+		asleep_begin(c, asleep);
+	}
 	conn_leave_rx(c, &g);
 	return err;
 }
 
-static int recv_request(struct conn *c, int fd, struct rx_request *rq, int flags)
+static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, int flags, bool *asleep)
 {
 	struct rx_request start = *rq;
 	struct deadline deadline = { 0 };
@@ -86,10 +89,8 @@ static int recv_request(struct conn *c, int fd, struct rx_request *rq, int flags
 	size_t want;
 	int err;
 
-	if (!rq->cursor.left)
-		return 0;
 	for (;;) {
-		err = recv_some(c, fd, rq, flags, target, &want);
+		err = recv_some(c, fd, rq, flags, target, &want, asleep);
 		if (err == RX_EOF && !rq->done && conn_is_usable(c))
 			err = session_take_error(c->session);
 		if (err != -EAGAIN || !want)
@@ -97,9 +98,19 @@ static int recv_request(struct conn *c, int fd, struct rx_request *rq, int flags
 		err = recv_wait(c, fd, want, &deadline);
 		if (err)
 			return err;
+		fd = asleep_number(c, fd);
 		if (flags & MSG_PEEK)
 			*rq = start; /* peeks from the front again */
 	}
+}
+
+static int recv_request(struct conn *c, int fd, struct rx_request *rq, int flags)
+{
+	bool asleep = false;
+	int err = rq->cursor.left ? recv_waiting(c, fd, rq, flags, &asleep) : 0;
+
+	asleep_end(c, asleep);
+	return err;
 }
 
 ssize_t recv_iov(struct conn *c, int fd, const struct iovec *iov, size_t count, int flags,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/send.h"
 
+#include "user/asleep.h"
 #include "user/fault.h"
 #include "user/linger.h"
 #include "user/real.h"
@@ -14,7 +15,7 @@
 
 /* One go under the lock. *@rest: ciphertext is left that the socket did not take. */
 static size_t send_some(struct conn *c, int fd, struct source *s, uint8_t type, int flags, int *err,
-			bool *rest)
+			bool *rest, bool *asleep)
 {
 	struct conn_guard g;
 	size_t n = 0;
@@ -27,6 +28,8 @@ static size_t send_some(struct conn *c, int fd, struct source *s, uint8_t type, 
 	if (!*err)
 		n = transmit(c, fd, s, type, flags & MSG_MORE, err);
 	*rest = c->session->tx.rest_len != 0;
+	if (*err == -EAGAIN)
+		asleep_begin(c, asleep);
 	conn_leave_tx(c, &g);
 	return n;
 }
@@ -44,20 +47,22 @@ static ssize_t result(size_t done, int err, int flags)
 ssize_t send_source(struct conn *c, int fd, struct source *s, uint8_t type, int flags)
 {
 	struct deadline deadline = { 0 };
+	bool rest, asleep = false;
 	size_t done = 0;
-	bool rest;
 	int err;
 
 	for (;;) {
-		done += send_some(c, fd, s, type, flags, &err, &rest);
+		done += send_some(c, fd, s, type, flags, &err, &rest, &asleep);
 		if (err != -EAGAIN || wait_is_nonblocking(fd, flags))
 			break;
 		err = wait_writable(fd, &deadline);
 		if (err)
 			break;
+		fd = asleep_number(c, fd);
 	}
 	if (rest)
 		linger_note(c, fd);
+	asleep_end(c, asleep);
 	return result(done, err, flags);
 }
 

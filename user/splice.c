@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/splice.h"
 
+#include "user/asleep.h"
 #include "user/linger.h"
 #include "user/real.h"
 #include "user/recv.h"
@@ -107,7 +108,7 @@ ssize_t splice_to_tls(struct conn *c, int in, int fd, size_t len, unsigned int f
 {
 	int err = is_pipe(in) ? 0 : -EINVAL;
 	struct deadline deadline = { 0 };
-	bool rest = false;
+	bool rest = false, asleep = false;
 	size_t done = 0;
 
 	if (!err && len)
@@ -122,13 +123,17 @@ ssize_t splice_to_tls(struct conn *c, int in, int fd, size_t len, unsigned int f
 		if (!err)
 			err = move(c, in, fd, len, flags & SPLICE_F_MORE, &done);
 		rest = c->session->tx.rest_len != 0;
+		if (err == -EAGAIN)
+			asleep_begin(c, &asleep);
 		conn_leave_tx(c, &g);
 		if (err != -EAGAIN || wait_is_nonblocking(fd, socket_flags(flags)))
 			break;
 		err = wait_writable(fd, &deadline);
+		fd = asleep_number(c, fd);
 	}
 	if (rest)
 		linger_note(c, fd);
+	asleep_end(c, asleep);
 	if (!done && err == -EPIPE)
 		raise(SIGPIPE);
 	return result(done, err);
@@ -182,36 +187,50 @@ static ssize_t move_out(struct conn *c, int fd, int out, size_t len, bool *pipe_
 	return put;
 }
 
-ssize_t splice_from_tls(struct conn *c, int fd, int out, size_t len, unsigned int flags)
+static ssize_t move_waiting(struct conn *c, int fd, int out, size_t len, unsigned int flags,
+			    bool *asleep)
 {
 	struct deadline deadline = { 0 };
 	struct conn_guard g;
 	bool pipe_full, wait;
 	ssize_t n;
 
-	if (!is_pipe(out))
-		return result(0, -EINVAL);
-	if (!len)
-		return 0;
 	for (;;) {
 		n = conn_enter_rx(c, fd, &g);
 		if (n)
-			return result(0, n);
+			return n;
 		n = move_out(c, fd, out, len, &pipe_full);
 		receive_settle(c, fd, n == -EAGAIN);
 		wait = n == -EAGAIN && !pipe_full && !wait_is_nonblocking(fd, socket_flags(flags));
 		if (wait)
 			recv_will_wait(c);
+		if (n == -EAGAIN)
+			asleep_begin(c, asleep);
 		conn_leave_rx(c, &g);
 		if (n != -EAGAIN)
-			return result(n > 0 ? n : 0, n);
+			return n;
 		if (wait)
 			n = recv_wait(c, fd, 1, &deadline);
 		else if (pipe_full)
 			n = wait_pipe(out, POLLOUT, flags);
 		else
-			return result(0, -EAGAIN);
+			return -EAGAIN;
 		if (n)
-			return result(0, n == RX_EOF ? 0 : n);
+			return n == RX_EOF ? 0 : n;
+		fd = asleep_number(c, fd);
 	}
+}
+
+ssize_t splice_from_tls(struct conn *c, int fd, int out, size_t len, unsigned int flags)
+{
+	bool asleep = false;
+	ssize_t n;
+
+	if (!is_pipe(out))
+		return result(0, -EINVAL);
+	if (!len)
+		return 0;
+	n = move_waiting(c, fd, out, len, flags, &asleep);
+	asleep_end(c, asleep);
+	return result(n > 0 ? n : 0, n);
 }

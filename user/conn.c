@@ -333,6 +333,23 @@ int conn_enter_both(struct conn *c, int fd, struct conn_guard *g)
 	return -EBADF;
 }
 
+int conn_enter_options(struct conn *c, int fd, struct conn_guard *g)
+{
+	int err = conn_enter_both(c, fd, g);
+
+	if (err)
+		return err;
+	check_sane(c, fd, true);
+	check_sane(c, fd, false);
+	if (!conn_is_usable(c))
+		err = -EBADF;
+	else if (c->session->dead)
+		err = -EBADMSG;
+	if (err)
+		conn_leave_both(c, g);
+	return err;
+}
+
 void conn_leave_both(struct conn *c, struct conn_guard *g)
 {
 	lock_drop(&c->session->rx_lock);
@@ -386,7 +403,7 @@ int conn_rx_key(struct conn *c)
 int conn_make_keys(struct conn *c, int fd)
 {
 	struct conn_guard g;
-	int err = conn_enter_both(c, fd, &g);
+	int err = conn_enter_options(c, fd, &g);
 
 	if (err)
 		return err;

@@ -65,6 +65,8 @@ void conn_leave_rx(struct conn *c, struct conn_guard *g);
 
 /* Both sides, tx first; 0 even if the session failed or is gone (closing goes on), else -EBADF. */
 int conn_enter_both(struct conn *c, int fd, struct conn_guard *g);
+/* Both sides of a session that is good, as conn_enter_tx(). */
+int conn_enter_options(struct conn *c, int fd, struct conn_guard *g);
 void conn_leave_both(struct conn *c, struct conn_guard *g);
 
 /* Is the session that @c took hold of still there? Under a lock. */

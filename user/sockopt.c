@@ -38,10 +38,11 @@ void sockopt_init(void)
 		say("TLSULP_MODE=%.16s is none of auto, user, kernel; taking auto.", m);
 }
 
-static int fail(int err)
+static int result(int err)
 {
-	errno = -err;
-	return -1;
+	if (err)
+		errno = -err;
+	return err ? -1 : 0;
 }
 
 /* ---- TCP_ULP ---- */
@@ -84,7 +85,7 @@ static int attach(int fd)
 	if (!err)
 		err = conn_attach(fd);
 	if (err)
-		return fail(err);
+		return result(err);
 	c = conn_pin(fd);
 	if (c) {
 		stats_conn_new(c->session, fd);
@@ -108,8 +109,8 @@ static bool kernel_knows(const void *value, socklen_t len)
 static int set_ulp(int fd, const void *value, socklen_t len)
 {
 	if (fdtab_get(fd))
-		return fail(is_tls_name(value, len) || kernel_knows(value, len) ? -EEXIST
-										: -ENOENT);
+		return result(is_tls_name(value, len) || kernel_knows(value, len) ? -EEXIST
+										  : -ENOENT);
 	if (!is_tls_name(value, len) || mode == MODE_KERNEL)
 		return real.setsockopt(fd, IPPROTO_TCP, TCP_ULP, value, len);
 	if (mode == MODE_AUTO && !kernel_has_none) {
@@ -386,37 +387,31 @@ static bool lowat_is_ours(struct conn *c, int level, int name)
 static int set_ours(struct conn *c, int fd, int level, int name, const void *value, socklen_t len)
 {
 	struct conn_guard g;
-	int err = conn_enter_both(c, fd, &g);
+	int err = conn_enter_options(c, fd, &g);
 
 	if (err)
-		return fail(err);
-	if (!conn_is_usable(c))
-		err = -EBADF;
-	else if (level == SOL_TLS)
-		err = c->session->dead ? -EBADMSG : set_tls(c, fd, name, value, len);
+		return result(err);
+	if (level == SOL_TLS)
+		err = set_tls(c, fd, name, value, len);
 	else
 		err = set_lowat(c, value, len);
 	conn_leave_both(c, &g);
-	return err ? fail(err) : 0;
+	return result(err);
 }
 
 static int get_ours(struct conn *c, int fd, int level, int name, void *value, socklen_t *len)
 {
 	struct conn_guard g;
-	int err = conn_enter_both(c, fd, &g);
+	int err = conn_enter_options(c, fd, &g);
 
 	if (err)
-		return fail(err);
-	if (!conn_is_usable(c))
-		err = -EBADF;
-	else if (level == IPPROTO_TCP)
-		err = get_ulp(value, len);
-	else if (level == SOL_TLS)
+		return result(err);
+	if (level == SOL_TLS)
 		err = get_tls(c, name, value, len);
 	else
 		err = get_lowat(c, value, len);
 	conn_leave_both(c, &g);
-	return err ? fail(err) : 0;
+	return result(err);
 }
 
 int sockopt_set(int fd, int level, int name, const void *value, socklen_t len)
@@ -447,8 +442,9 @@ int sockopt_get(int fd, int level, int name, void *value, socklen_t *len)
 
 	if (!c)
 		return real.getsockopt(fd, level, name, value, len);
-	if (level == SOL_TLS || (level == IPPROTO_TCP && name == TCP_ULP) ||
-	    lowat_is_ours(c, level, name))
+	if (level == IPPROTO_TCP && name == TCP_ULP)
+		ret = result(get_ulp(value, len));
+	else if (level == SOL_TLS || lowat_is_ours(c, level, name))
 		ret = get_ours(c, fd, level, name, value, len);
 	else
 		ret = real.getsockopt(fd, level, name, value, len);

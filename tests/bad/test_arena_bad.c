@@ -97,6 +97,60 @@ static void test_ten_thousand_forks_and_kills(void **state)
 	assert_true(buffers - free_buffers() <= LOST_MAX);
 }
 
+/* A child that says what became of its send, and waits for its end. */
+static pid_t asking_child(int fd, int answer, char *got)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		errno = 0;
+		*got = tlsulp_send(fd, "c", 1, MSG_NOSIGNAL) == 1 ? 'y'
+		       : errno == EBADF                           ? 'n'
+								  : '?';
+		if (write(answer, got, 1) == 1)
+			pause();
+		_exit(0);
+	}
+	return pid;
+}
+
+/*
+ * 256 processes hold a session, and then no more: the next child gets EBADF, and
+ * has done no harm. Those that were killed make room.
+ */
+static void test_more_processes_than_can_hold_it(void **state)
+{
+	pid_t pids[ARENA_PROCS + 20];
+	unsigned int yes = 0, no = 0;
+	int fd[2], answer[2];
+	char got;
+
+	home_tx_pair(fd, V13, GCM, false);
+	assert_int_equal(pipe(answer), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(pids); i++) {
+		pids[i] = asking_child(fd[0], answer[1], &got);
+		assert_int_equal(read(answer[0], &got, 1), 1);
+		yes += got == 'y';
+		no += got == 'n';
+	}
+	assert_int_equal(yes + no, ARRAY_SIZE(pids));
+	assert_int_equal(yes, ARENA_PROCS - 1);
+	assert_int_equal(tlsulp_send(fd[0], "p", 1, 0), 1);
+	for (size_t i = 0; i < ARRAY_SIZE(pids); i++) {
+		kill(pids[i], SIGKILL);
+		assert_int_equal(waitpid(pids[i], NULL, 0), pids[i]);
+	}
+	pids[0] = asking_child(fd[0], answer[1], &got);
+	assert_int_equal(read(answer[0], &got, 1), 1);
+	assert_int_equal(got, 'y');
+	kill(pids[0], SIGKILL);
+	waitpid(pids[0], NULL, 0);
+	assert_int_equal(tlsulp_send(fd[0], "p", 1, 0), 1);
+	home_close(fd);
+	close(answer[0]);
+	close(answer[1]);
+}
+
 static void test_a_full_arena_says_enomem(void **state)
 {
 	struct arena *a = arena_current();
@@ -129,6 +183,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ten_thousand_forks_and_kills),
+		cmocka_unit_test(test_more_processes_than_can_hold_it),
 		cmocka_unit_test(test_a_full_arena_says_enomem),
 	};
 

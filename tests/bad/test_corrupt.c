@@ -54,7 +54,30 @@ static bool has_key(const struct session *s, uint8_t *key)
 	return !memcmp(s->tx.engine.keys.key, key, 16) || !memcmp(s->rx.engine.keys.key, key, 16);
 }
 
-static void damage_is_refused(const struct damage *d)
+enum call { RECV, SEND, GET, SET };
+
+/* -1 and errno, whatever it is. */
+static ssize_t do_call(enum call call, int fd)
+{
+	struct tls_keys k = keys_seeded(V13, GCM, 3);
+	uint8_t buf[100] = { 0 }, info[TLS_KEY_INFO_MAX];
+	socklen_t len = 4;
+
+	errno = 0;
+	switch (call) {
+	case RECV:
+		return tlsulp_recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+	case SEND:
+		return tlsulp_send(fd, "secret", 6, MSG_NOSIGNAL);
+	case GET:
+		return tlsulp_getsockopt(fd, SOL_TLS, TLSULP_TX, buf, &len);
+	default:
+		len = info_make(info, V13, GCM, k.key, k.iv, 0);
+		return tlsulp_setsockopt(fd, SOL_TLS, TLSULP_TX, info, len);
+	}
+}
+
+static void damage_is_refused(const struct damage *d, enum call call)
 {
 	struct tls_keys k;
 	struct session *s;
@@ -70,11 +93,7 @@ static void damage_is_refused(const struct damage *d)
 	memcpy((uint8_t *)s + d->at, &d->value, d->size);
 	if (d->rx)
 		assert_int_equal(write(fd[0], "\x17\x03\x03\x00\x20", 5), 5);
-	errno = 0;
-	if (d->rx)
-		assert_int_equal(tlsulp_recv(end, buf, sizeof(buf), MSG_DONTWAIT), -1);
-	else
-		assert_int_equal(tlsulp_send(end, "secret", 6, MSG_NOSIGNAL), -1);
+	assert_int_equal(do_call(call, end), -1);
 	if (errno != EBADMSG && errno != EBADF)
 		fail_msg("%s: errno is %d", d->what, errno);
 	if (has_key(s, k.key))
@@ -89,8 +108,11 @@ static void damage_is_refused(const struct damage *d)
 
 static void test_a_corrupt_session_is_refused_and_wiped(void **state)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(damages); i++)
-		damage_is_refused(&damages[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(damages); i++) {
+		damage_is_refused(&damages[i], damages[i].rx ? RECV : SEND);
+		damage_is_refused(&damages[i], GET);
+		damage_is_refused(&damages[i], SET);
+	}
 }
 
 int main(void)

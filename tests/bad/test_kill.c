@@ -32,6 +32,7 @@ struct victim {
 	uint8_t *bytes; /* all that was on the wire */
 	size_t have;
 	bool failed; /* for the survivor */
+	int passed; /* one more number of fd[0] that a message brought; 0: none */
 	const char *wrong;
 };
 
@@ -70,26 +71,83 @@ static void call_recv_small(int fd)
 	tlsulp_recv(fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_PEEK);
 }
 
+/* Messages that pass the socket go through here. */
+static int mail[2];
+
+static void mail_send(int fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	struct iovec iov = { "x", 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
+
+	m->cmsg_level = SOL_SOCKET;
+	m->cmsg_type = SCM_RIGHTS;
+	m->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(m), &fd, sizeof(fd));
+	tlsulp_sendmsg(mail[0], &msg, MSG_DONTWAIT);
+}
+
+/* The number that came, or 0: no mail. */
+static int mail_take(void)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	char byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	int fd;
+
+	if (tlsulp_recvmsg(mail[1], &msg, MSG_DONTWAIT) != 1 || !msg.msg_controllen)
+		return 0;
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	return fd;
+}
+
+static void call_take(int fd)
+{
+	int taken = mail_take();
+
+	if (taken)
+		tlsulp_send(taken, child_text, RECORD, MSG_NOSIGNAL);
+}
+
 static const struct kill_case {
 	const char *name;
 	call_fn call;
 	bool rx;
+	bool by_mail; /* the socket is in the mail already */
 } cases[] = {
-	{ "send", call_send, false },
-	{ "large send", call_send_large, false },
-	{ "MSG_MORE", call_send_more, false },
-	{ "recv", call_recv, true },
-	{ "small recv", call_recv_small, true },
+	{ "send", call_send, false, false },
+	{ "large send", call_send_large, false, false },
+	{ "MSG_MORE", call_send_more, false, false },
+	{ "recv", call_recv, true, false },
+	{ "small recv", call_recv_small, true, false },
+	{ "SCM_RIGHTS, out", mail_send, false, false },
+	{ "SCM_RIGHTS, in", call_take, false, true },
 };
 
-static void victim_open(struct victim *v, bool rx)
+static void victim_open(struct victim *v, const struct kill_case *k)
 {
 	struct timeval three = { 3, 0 };
 	uint8_t wire[TLS_WIRE_MAX], plain[RECORD];
 
 	memset(v, 0, sizeof(*v));
-	if (!rx) {
+	if (!k->rx) {
 		v->keys = home_tx_pair(v->fd, V13, GCM, false);
+		if (k->by_mail)
+			mail_send(v->fd[0]);
 		return;
 	}
 	v->keys = home_rx_pair(v->fd, V13, GCM);
@@ -230,6 +288,8 @@ static void *survive_sender(void *arg)
 	if (n >= 0 && n != RECORD)
 		v->wrong = "a short count";
 	tlsulp_close(v->fd[0]);
+	if (v->passed)
+		tlsulp_close(v->passed);
 	pthread_join(v->reader, NULL);
 	if (!v->wrong)
 		v->wrong = judge_wire(v);
@@ -290,8 +350,9 @@ static unsigned int deaths(const struct kill_case *k, unsigned int how_many,
 		unsigned int n = 0;
 
 		for (; n < BATCH && at < how_many; n++, at++) {
-			victim_open(&v[n], k->rx);
+			victim_open(&v[n], k);
 			die(k, v[n].fd[k->rx], at, arg);
+			v[n].passed = mail_take();
 		}
 		failed += judge(k, v, n);
 	}
@@ -320,14 +381,16 @@ static void test_killed_at_any_instruction(void **state)
 		unsigned long steps;
 		unsigned int failed;
 
-		victim_open(&v, cases[i].rx);
+		victim_open(&v, &cases[i]);
 		steps = die_after(&cases[i], v.fd[cases[i].rx], PTRACE_SINGLESTEP, 1ul << 24);
+		v.passed = mail_take();
 		assert_true(steps > 1000);
 		judge(&cases[i], &v, 1);
 		failed = deaths(&cases[i], points, die_at_step, &steps);
 		print_message("%s: %lu instructions, %u points, %u survivors saw an error\n",
 			      cases[i].name, steps, points, failed);
-		assert_true(failed > 0); /* or no point was inside */
+		/* Or no point was inside. Passing it on changes nothing in the session. */
+		assert_true(failed > 0 || cases[i].call == mail_send);
 	}
 }
 
@@ -337,9 +400,11 @@ static void test_killed_at_each_system_call(void **state)
 		struct victim v;
 		unsigned long stops;
 
-		victim_open(&v, cases[i].rx);
+		victim_open(&v, &cases[i]);
 		stops = die_after(&cases[i], v.fd[cases[i].rx], PTRACE_SYSCALL, 1000);
-		assert_in_range(stops, 4, 200);
+		v.passed = mail_take();
+		assert_int_equal(v.passed != 0, cases[i].call == mail_send);
+		assert_in_range(stops, 4, 400);
 		judge(&cases[i], &v, 1);
 		print_message("%s: %lu stops, %u survivors saw an error\n", cases[i].name, stops,
 			      deaths(&cases[i], stops, die_at_call, NULL));
@@ -380,5 +445,7 @@ int main(void)
 	memset(child_text, 'C', sizeof(child_text));
 	memset(parent_text, 'P', sizeof(parent_text));
 	home_start();
+	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, mail))
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "tests/unit/unit.h"
 #include "user/conn.h"
+#include "user/loader.h"
 #include "user/fault.h"
 #include "user/real.h"
 #include "user/sockopt.h"
@@ -41,6 +42,7 @@ void home_start(void)
 	conn_init();
 	stats_init();
 	sockopt_init();
+	loader_init();
 }
 
 void home_connect(int fd[2])

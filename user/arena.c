@@ -16,7 +16,7 @@
 #define ARENA_SESSIONS_MAX 32768u
 #define ARENA_SESSIONS_MIN 512u
 #define RESERVED_SECONDS 60
-#define PARCEL_BUFFERS 4 /* as many as one session can have */
+#define PARCEL_BUFFERS ARENA_SESSION_BUFFERS
 #define LAYOUT ((uint32_t)sizeof(struct session_slot) << 8 | 1)
 
 /* A process that shares the arena. */
@@ -132,7 +132,7 @@ struct arena *arena_current(void)
 	a = current;
 	/* Address space may be limited (RLIMIT_AS, strict overcommit): settle for less. */
 	for (uint32_t n = ARENA_SESSIONS_MAX; !a && n >= ARENA_SESSIONS_MIN; n /= 2)
-		a = arena_map(n, n, 0);
+		a = arena_map(n, n * ARENA_SESSION_BUFFERS, 0);
 	if (a && !current) {
 		a->next = arenas;
 		arenas = current = a;
@@ -296,16 +296,16 @@ static void push_buffer(struct arena *a, uint32_t buffer)
 /* Somebody was killed under the lock: what no session has is free. */
 static void repair_buffers(struct arena *a)
 {
-	static uint64_t taken[ARENA_SESSIONS_MAX / 64 + 1]; /* under the lock, and a fork's copy */
+	static uint64_t taken[ARENA_SESSIONS_MAX * ARENA_SESSION_BUFFERS / 64 +
+			      1]; /* under the lock, and a fork's copy */
 	uint32_t i = 0;
 	struct session *s;
 
 	memset(taken, 0, sizeof(taken));
 	while ((s = arena_session_next(a, &i))) {
-		const uint32_t has[] = { s->tx.open_buffer, s->tx.rest_buffer, s->tx.spare_buffer,
-					 s->rx.buffer };
+		const uint32_t has[] = { s->tx.open_buffer, s->tx.rest_buffer, s->rx.buffer };
 
-		for (int n = 0; n < 4; n++)
+		for (int n = 0; n < ARENA_SESSION_BUFFERS; n++)
 			if (has[n] && arena_has_buffer(a, has[n]))
 				taken[has[n] / 64] |= 1ull << (has[n] % 64);
 	}
@@ -321,13 +321,11 @@ static void lock_lists(struct arena *a)
 		repair_buffers(a);
 }
 
-bool arena_buffer_take(struct arena *a, uint32_t *where)
+void arena_buffer_take_own(struct arena *a, uint32_t *where)
 {
 	struct arena_head *h = a->head;
 	uint32_t b = 0;
 
-	if (fail_buffer && !--fail_buffer)
-		return false;
 	lock_lists(a);
 	if (h->buffer_free) {
 		b = h->buffer_free;
@@ -337,7 +335,14 @@ bool arena_buffer_take(struct arena *a, uint32_t *where)
 	}
 	__atomic_store_n(where, b, __ATOMIC_RELAXED);
 	lock_drop(&h->lock);
-	return b != 0;
+}
+
+bool arena_buffer_take(struct arena *a, uint32_t *where)
+{
+	if (fail_buffer && !--fail_buffer)
+		return false;
+	arena_buffer_take_own(a, where);
+	return *where != 0;
 }
 
 void arena_buffer_give(struct arena *a, uint32_t *where, size_t secret)

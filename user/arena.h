@@ -19,6 +19,7 @@
 #include "user/lock.h"
 
 #define ARENA_BUFFER_SIZE 16896 /* one record with header and tag, or its plaintext */
+#define ARENA_SESSION_BUFFERS 3 /* each can have one open, one of rest, and one received */
 #define ARENA_PROCS 256
 #define ARENA_HOLDER_WORDS (ARENA_PROCS / 64)
 
@@ -57,8 +58,11 @@ uint8_t *arena_buffer(struct arena *a, uint32_t buffer);
 /*
  * The same into and out of a session's field @where, which changes together with
  * the list: a process killed in between loses no buffer, and none is in two places.
+ * arena_buffer_take_own() is for a call that cannot go back: there are as many
+ * buffers as all sessions can have fields for them.
  */
 bool arena_buffer_take(struct arena *a, uint32_t *where);
+void arena_buffer_take_own(struct arena *a, uint32_t *where);
 void arena_buffer_give(struct arena *a, uint32_t *where, size_t secret);
 bool arena_has_buffer(const struct arena *a, uint32_t buffer);
 

@@ -20,14 +20,12 @@ static bool copy_buffer(struct arena *to, uint32_t *new, struct arena *from, uin
 	return true;
 }
 
-/* Between two writes no spare buffer is in use. */
 static bool copy_session(struct arena *to_arena, struct session *to, struct arena *from_arena,
 			 const struct session *from)
 {
 	memcpy((uint8_t *)to + SESSION_WIPE_FROM, (const uint8_t *)from + SESSION_WIPE_FROM,
 	       sizeof(*to) - SESSION_WIPE_FROM);
 	memset(to->holders, 0, sizeof(to->holders));
-	to->tx.spare_buffer = 0;
 	return copy_buffer(to_arena, &to->tx.open_buffer, from_arena, from->tx.open_buffer) &&
 	       copy_buffer(to_arena, &to->tx.rest_buffer, from_arena, from->tx.rest_buffer) &&
 	       copy_buffer(to_arena, &to->rx.buffer, from_arena, from->rx.buffer);

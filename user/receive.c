@@ -365,6 +365,8 @@ static int keep_hidden(struct conn *c, const uint8_t *text, size_t given, size_t
 	struct session_rx *rx = &c->session->rx;
 
 	count_hidden(rx);
+	if (!rx->buffer)
+		arena_buffer_take_own(c->arena, &rx->buffer);
 	memmove(buffer_of(c), text + given, len - given);
 	hold(rx, 0, len - given, type, len ? text[0] : 0, len, false);
 	return 0;
@@ -393,10 +395,20 @@ static int give_whole(struct conn *c, struct rx_request *rq, const uint8_t *text
 	return after_record(rq);
 }
 
-/*
- * The whole record at once. What is not all there is kept: the buffer for that
- * is had before a byte is consumed.
- */
+/* A part of the record came: it is kept until the rest does. */
+static int keep_part(struct conn *c, int fd, const uint8_t *body, size_t got)
+{
+	struct session_rx *rx = &c->session->rx;
+
+	if (!rx->buffer)
+		arena_buffer_take_own(c->arena, &rx->buffer);
+	if (!rx->body_have)
+		memcpy(buffer_of(c), body, got);
+	rx->body_have += got;
+	return drain(c, fd); /* the queue says what comes: more later, or the end */
+}
+
+/* The whole record at once. */
 static int read_whole(struct conn *c, int fd, struct rx_request *rq)
 {
 	struct session_rx *rx = &c->session->rx;
@@ -405,23 +417,16 @@ static int read_whole(struct conn *c, int fd, struct rx_request *rq)
 	size_t off, len, want = rx->body_len - rx->body_have;
 	uint8_t *body, type;
 	ssize_t got;
-	int err = scratch ? need_buffer(c) : -ENOMEM;
+	int err;
 
-	if (err)
-		return err;
+	if (!scratch)
+		return -ENOMEM;
 	body = rx->body_have ? buffer_of(c) : scratch->rx;
 	got = queue_read2(fd, body + rx->body_have, want, header, sizeof(header));
-	if (got < (ssize_t)want) {
-		if (got > 0) {
-			if (!rx->body_have)
-				memcpy(buffer_of(c), body, got);
-			rx->body_have += got;
-			return drain(c, fd); /* the queue says what comes: more later, or the end */
-		}
-		if (!rx->body_have)
-			free_buffer(c);
-		return got < 0 ? got : RX_EOF;
-	}
+	if (got <= 0)
+		return got ? got : RX_EOF;
+	if (got < (ssize_t)want)
+		return keep_part(c, fd, body, got);
 	err = open_body(c, body, &off, &len, &type);
 	if (err) {
 		free_buffer(c);

@@ -25,8 +25,7 @@ bool session_tx_is_sane(const struct session *s, const struct arena *a)
 	return is_keys(&tx->engine.keys) && tx->engine.max_payload <= TLS_PAYLOAD_MAX &&
 	       tx->engine.open_len <= TLS_PAYLOAD_MAX &&
 	       is_piece(a, tx->open_buffer, 0, tx->engine.open_len) &&
-	       is_piece(a, tx->rest_buffer, tx->rest_off, tx->rest_len) &&
-	       is_piece(a, tx->spare_buffer, 0, 0);
+	       is_piece(a, tx->rest_buffer, tx->rest_off, tx->rest_len);
 }
 
 bool session_rx_is_sane(const struct session *s, const struct arena *a)
@@ -48,7 +47,7 @@ void session_wipe(struct session *s)
 	explicit_bzero(s->rx.engine.keys.key, sizeof(s->rx.engine.keys.key));
 	explicit_bzero(s->rx.engine.keys.iv, sizeof(s->rx.engine.keys.iv));
 	/* Whose buffers these are is not known any more: they are left alone. */
-	s->tx.open_buffer = s->tx.rest_buffer = s->tx.spare_buffer = s->rx.buffer = 0;
+	s->tx.open_buffer = s->tx.rest_buffer = s->rx.buffer = 0;
 	s->tx.rest_off = s->tx.rest_len = s->tx.engine.open_len = 0;
 	s->rx.body_len = s->rx.body_have = s->rx.held_off = s->rx.held_len = 0;
 	s->rx.held = s->rx.tail = false;
@@ -58,10 +57,7 @@ void session_wipe(struct session *s)
 
 void session_give_buffers(struct session *s, struct arena *a)
 {
-	if (s->tx.spare_buffer == s->tx.rest_buffer)
-		s->tx.spare_buffer = 0; /* the writer was killed between the two */
 	arena_buffer_give(a, &s->tx.open_buffer, TLS_PAYLOAD_MAX);
 	arena_buffer_give(a, &s->tx.rest_buffer, 0);
-	arena_buffer_give(a, &s->tx.spare_buffer, 0);
 	arena_buffer_give(a, &s->rx.buffer, TLS_BODY_MAX);
 }

@@ -20,7 +20,6 @@ struct session_tx {
 	uint32_t rest_buffer; /* ciphertext that the socket did not take yet */
 	uint32_t rest_off, rest_len;
 	int pending_error; /* of the socket, met by the linger thread: the next call reports it */
-	uint32_t spare_buffer; /* for the rest of the write under way: not lost with its process */
 	uint64_t wire_base; /* the kernel's count of bytes written when TLS_TX was set */
 	uint64_t wire_bytes; /* bytes that we wrote since */
 	uint64_t wire_checked; /* wire_bytes at the last comparison */

@@ -61,11 +61,6 @@ static ssize_t write_wire(struct conn *c, int fd, const uint8_t *p, size_t n)
 	return done;
 }
 
-static void free_spare(struct conn *c)
-{
-	arena_buffer_give(c->arena, &c->session->tx.spare_buffer, 0);
-}
-
 int transmit_rest(struct conn *c, int fd)
 {
 	struct session_tx *tx = &c->session->tx;
@@ -169,12 +164,22 @@ static void adapt(struct conn *c, unsigned int sent, const struct batch *b)
 	c->tx_batch = next < 1 ? 1 : next > SCRATCH_RECORDS ? SCRATCH_RECORDS : next;
 }
 
+/* @len bytes at @p wait in the session for room in the socket. */
+static void keep_rest(struct conn *c, const uint8_t *p, size_t len)
+{
+	struct session_tx *tx = &c->session->tx;
+
+	arena_buffer_take_own(c->arena, &tx->rest_buffer);
+	memcpy(arena_buffer(c->arena, tx->rest_buffer), p, len);
+	tx->rest_off = 0;
+	tx->rest_len = len;
+}
+
 /*
  * Write the batch. Records of which at least one byte went out are committed,
- * and the rest of a split one is kept; the others never happened. The spare
- * buffer is for that rest (freed here if unused). With @keep the first record is
- * committed even if the socket took nothing. Returns the number committed, or
- * the socket's errno if none was.
+ * and the rest of a split one is kept; the others never happened. With @keep
+ * the first record is committed even if the socket took nothing. Returns the
+ * number committed, or the socket's errno if none was.
  */
 static ssize_t batch_write(struct conn *c, int fd, struct batch *b, bool keep)
 {
@@ -186,7 +191,6 @@ static ssize_t batch_write(struct conn *c, int fd, struct batch *b, bool keep)
 	if (n == -EAGAIN && keep)
 		n = 0;
 	if (n < 0 || (!n && !keep)) {
-		free_spare(c);
 		adapt(c, 0, b);
 		return n < 0 ? n : -EAGAIN;
 	}
@@ -197,15 +201,8 @@ static ssize_t batch_write(struct conn *c, int fd, struct batch *b, bool keep)
 	tls_tx_commit(&tx->engine, sent);
 	stats_tx(c->session, sent, bytes);
 	open_done(c);
-	if (off > (size_t)n) {
-		tx->rest_buffer = tx->spare_buffer;
-		tx->rest_off = 0;
-		tx->rest_len = off - n;
-		memcpy(arena_buffer(c->arena, tx->rest_buffer), b->bytes + n, tx->rest_len);
-		__atomic_store_n(&tx->spare_buffer, 0, __ATOMIC_RELEASE);
-	} else {
-		free_spare(c);
-	}
+	if (off > (size_t)n)
+		keep_rest(c, b->bytes + n, off - n);
 	adapt(c, off > (size_t)n ? sent - 1 : sent, b);
 	wire_check_sometimes(c, fd);
 	return sent;
@@ -214,12 +211,9 @@ static ssize_t batch_write(struct conn *c, int fd, struct batch *b, bool keep)
 /* Room to work in, before anything changes: 0 or -ENOMEM. */
 static int prepare(struct conn *c, struct batch *b)
 {
-	struct session_tx *tx = &c->session->tx;
 	struct scratch *scratch = scratch_get();
 
 	if (!scratch || conn_tx_key(c))
-		return -ENOMEM;
-	if (!tx->spare_buffer && !arena_buffer_take(c->arena, &tx->spare_buffer))
 		return -ENOMEM;
 	*b = (struct batch){ .bytes = scratch->tx };
 	return 0;
@@ -238,10 +232,8 @@ int transmit_open(struct conn *c, int fd, bool keep)
 	if (err)
 		return err;
 	err = batch_add(c, &b, NULL, TLSULP_DATA, tx->engine.open_len, 0, 0);
-	if (err) {
-		free_spare(c);
+	if (err)
 		return err;
-	}
 	n = batch_write(c, fd, &b, keep);
 	if (n < 0)
 		return n;
@@ -309,10 +301,8 @@ static int step(struct conn *c, int fd, struct source *s, uint8_t type, bool mor
 	if (err)
 		return err;
 	err = fill_batch(c, &b, s, type, more, &tail);
-	if (err || !b.count) {
-		free_spare(c);
+	if (err || !b.count)
 		return err || !tail ? err : gather(c, s, tail);
-	}
 	sent = batch_write(c, fd, &b, false);
 	if (sent < 0)
 		return sent;

@@ -26,11 +26,11 @@ static uint8_t text[16384];
 /* Buffers that can still be had, in a table that is given back. */
 static unsigned int free_buffers(void)
 {
-	static uint32_t all[40000];
+	static uint32_t all[100000];
 	struct arena *a = arena_current();
 	unsigned int n = 0;
 
-	while (n < 40000 && (all[n] = arena_buffer_new(a)))
+	while (n < 100000 && (all[n] = arena_buffer_new(a)))
 		n++;
 	for (unsigned int i = n; i--;)
 		arena_buffer_free(a, all[i], 0);

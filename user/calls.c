@@ -15,6 +15,7 @@
 #include "user/recv.h"
 #include "user/rights.h"
 #include "user/send.h"
+#include "user/signals.h"
 #include "user/sendfile.h"
 #include "user/sockopt.h"
 #include "user/splice.h"
@@ -797,6 +798,10 @@ static bool syscall_on_descriptors(long number, long a, long b, long c, long *re
 		return refuse_native_aio(b, (void *)c, result);
 	case SYS_io_uring_setup:
 		uring_seen();
+		return false;
+	case SYS_rt_sigaction:
+		if (b)
+			signals_give_up();
 		return false;
 	case SYS_exit_group:
 		linger_before_exit();

@@ -280,12 +280,20 @@ static void check_sane(struct conn *c, int fd, bool tx)
 	conn_fail(c, fd, "its shared memory was overwritten. Look for a stray write.");
 }
 
+static void keep_signals_off(const struct conn *c, struct conn_guard *g)
+{
+	if (__builtin_expect(session_is_shared(c->session), 0))
+		lock_mask_signals(&g->signals);
+	else
+		lock_block_signals(&g->signals);
+}
+
 static int enter(struct conn *c, int fd, struct conn_guard *g, bool tx)
 {
 	struct lock *l;
 	int err;
 
-	lock_block_signals(&g->signals);
+	keep_signals_off(c, g);
 	l = take(c, fd, tx);
 	if (conn_owns(c, fd))
 		check_sane(c, fd, tx);
@@ -324,7 +332,7 @@ void conn_leave_rx(struct conn *c, struct conn_guard *g)
 
 int conn_enter_both(struct conn *c, int fd, struct conn_guard *g)
 {
-	lock_block_signals(&g->signals);
+	keep_signals_off(c, g);
 	take(c, fd, true);
 	take(c, fd, false);
 	if (conn_owns(c, fd))
@@ -358,7 +366,7 @@ void conn_leave_both(struct conn *c, struct conn_guard *g)
 
 struct session *conn_lock(struct conn *c, struct conn_guard *g)
 {
-	lock_block_signals(&g->signals);
+	keep_signals_off(c, g);
 	take(c, -1, true);
 	take(c, -1, false);
 	return c->session;

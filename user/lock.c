@@ -3,11 +3,11 @@
 
 #include "user/process.h"
 #include "user/real.h"
+#include "user/signals.h"
 
 #include <errno.h>
 #include <linux/futex.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -15,11 +15,6 @@
 #define LOCK_SPINS 64
 /* Long enough that no living holder, however starved, is asked for its pid. */
 #define LOCK_SUSPECT_MS 500
-
-#define BIT(sig) (1ull << ((sig)-1))
-#define FAULT_SIGNALS                                                                              \
-	(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGABRT) |    \
-	 BIT(SIGSYS))
 
 static void cpu_relax(void)
 {
@@ -30,17 +25,29 @@ static void cpu_relax(void)
 #endif
 }
 
+void lock_mask_signals(struct lock_guard *g)
+{
+	uint64_t all = signals_all();
+
+	g->masked = true;
+	sys_call(SYS_rt_sigprocmask, SIG_BLOCK, &all, &g->mask, sizeof(all));
+}
+
 void lock_block_signals(struct lock_guard *g)
 {
-	uint64_t all = ~FAULT_SIGNALS;
-
-	sys_call(SYS_rt_sigprocmask, SIG_BLOCK, &all, &g->mask, sizeof(all));
+	g->masked = false;
+	if (!signals_begin())
+		lock_mask_signals(g);
 }
 
 void lock_restore_signals(const struct lock_guard *g)
 {
 	int saved = errno;
 
+	if (!g->masked) {
+		signals_end();
+		return;
+	}
 	sys_call(SYS_rt_sigprocmask, SIG_SETMASK, &g->mask, NULL, sizeof(g->mask));
 	errno = saved;
 }

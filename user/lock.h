@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Short locks that live in shared memory. They are never held while waiting
- * for the network. A holder runs with signals blocked and never calls a
- * cancellation point, so only SIGKILL or a crash can end it in between; the
- * next one who wants the lock is then told so, once.
+ * for the network. A holder runs with handlers kept off and never calls a
+ * cancellation point, so only its death can end it in between; the next one who wants
+ * the lock is then told so, once.
  *
  * A thread's id and not glibc's robust mutex marks the owner, because a child
  * of raw clone3() has a stale thread id and no robust list.
@@ -13,19 +13,25 @@
 #ifndef TLSULP_LOCK_H
 #define TLSULP_LOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct lock {
 	uint32_t word; /* 0: free; else the owner's tid, with LOCK_WAITERS if somebody sleeps */
 };
 
-/* The signal mask to go back to. */
+/* How signals were before. */
 struct lock_guard {
+	bool masked; /* by the kernel; else put off by signals.c */
 	uint64_t mask;
 };
 
-/* Block all signals but those that a fault of this thread raises. */
+/*
+ * No handler of the program runs in between. lock_mask_signals() also keeps off those
+ * that would end the process: it would leave a lock behind to others.
+ */
 void lock_block_signals(struct lock_guard *g);
+void lock_mask_signals(struct lock_guard *g);
 void lock_restore_signals(const struct lock_guard *g);
 
 /*

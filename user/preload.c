@@ -15,6 +15,7 @@
 #include "user/loader.h"
 #include "user/process.h"
 #include "user/real.h"
+#include "user/signals.h"
 #include "user/sockopt.h"
 #include "user/stats.h"
 #include "user/streams.h"
@@ -32,6 +33,7 @@ extern char **environ;
 __attribute__((constructor)) static void start(void)
 {
 	real_init();
+	signals_init();
 	conn_init();
 	stats_init();
 	sockopt_init();
@@ -545,17 +547,32 @@ EXPORT int lio_listio64(int mode, struct aiocb64 *const list[], int n, struct si
 
 EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
-	ready();
-	return fault_sigaction(sig, act, old) ? 0 : real.sigaction(sig, act, old);
+	return (ready(), signals_sigaction(sig, act, old));
 }
 
 EXPORT sighandler_t signal(int sig, sighandler_t handler)
 {
-	struct sigaction act = { .sa_handler = handler, .sa_flags = SA_RESTART }, old;
+	return (ready(), signals_signal(sig, handler));
+}
 
-	ready();
-	sigemptyset(&act.sa_mask);
-	return fault_sigaction(sig, &act, &old) ? old.sa_handler : real.signal(sig, handler);
+EXPORT sighandler_t sysv_signal(int sig, sighandler_t handler)
+{
+	return (ready(), signals_sysv_signal(sig, handler));
+}
+
+EXPORT sighandler_t sigset(int sig, sighandler_t handler)
+{
+	return (ready(), signals_sigset(sig, handler));
+}
+
+EXPORT int siginterrupt(int sig, int on)
+{
+	return (ready(), signals_siginterrupt(sig, on));
+}
+
+EXPORT int pthread_setcanceltype(int type, int *old)
+{
+	return (ready(), signals_setcanceltype(type, old));
 }
 
 EXPORT void _exit(int status)
@@ -723,3 +740,6 @@ EXPORT int __select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *t) A
 EXPORT int __pipe(int fds[2]) ALIAS(pipe);
 EXPORT int __sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 	ALIAS(sigaction);
+EXPORT sighandler_t bsd_signal(int sig, sighandler_t handler) ALIAS(signal);
+EXPORT sighandler_t ssignal(int sig, sighandler_t handler) ALIAS(signal);
+EXPORT sighandler_t __sysv_signal(int sig, sighandler_t handler) ALIAS(sysv_signal);

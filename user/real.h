@@ -10,6 +10,7 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <pty.h>
 #include <sched.h>
 #include <signal.h>
@@ -41,7 +42,8 @@
 	X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(epoll_pwait2) X(fdopen) X(fclose) \
 	X(freopen) X(freopen64) X(fileno) X(vdprintf) X(aio_read) X(aio_read64) \
 	X(aio_write) X(aio_write64) X(lio_listio) X(lio_listio64) X(backtrace_symbols_fd) \
-	X(openlog) X(system) X(popen) X(wordexp) X(sigaction) X(signal) X(syscall) \
+	X(openlog) X(system) X(popen) X(wordexp) X(sigaction) X(signal) \
+	X(pthread_setcanceltype) X(syscall) \
 	X(_exit) X(quick_exit) X(vfork) X(execve) X(execvpe) X(fexecve) X(posix_spawn) \
 	X(posix_spawnp) X(posix_spawn_file_actions_init) \
 	X(posix_spawn_file_actions_adddup2)

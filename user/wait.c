@@ -2,6 +2,7 @@
 #include "user/wait.h"
 
 #include "user/real.h"
+#include "user/signals.h"
 
 #include <errno.h>
 #include <time.h>
@@ -35,23 +36,28 @@ static int time_left(int fd, int option, struct deadline *d)
 	return left < 0 ? 0 : left > 1 << 30 ? 1 << 30 : left;
 }
 
-/*
- * poll() returns EINTR whatever SA_RESTART says, a socket call does not. Which
- * signal it was cannot be known; if every handler of this process restarts,
- * this one did. A socket call with a timeout never restarts (signal(7)).
- */
-static bool restarts(const struct deadline *d)
+/* Which handler ran is not known: if all of this process restart, that one did. */
+static bool all_restart(void)
 {
-	for (int sig = 1; d->at_ms < 0 && sig < NSIG; sig++) {
+	for (int sig = 1; sig < NSIG; sig++) {
 		struct sigaction act;
 
-		if (real.sigaction(sig, NULL, &act) || act.sa_handler == SIG_DFL ||
-		    act.sa_handler == SIG_IGN)
-			continue;
-		if (!(act.sa_flags & SA_RESTART))
+		if (!real.sigaction(sig, NULL, &act) && act.sa_handler != SIG_DFL &&
+		    act.sa_handler != SIG_IGN && !(act.sa_flags & SA_RESTART))
 			return false;
 	}
-	return d->at_ms < 0;
+	return true;
+}
+
+/*
+ * poll() returns EINTR whatever SA_RESTART says, a socket call does not. A
+ * socket call with a timeout never restarts (signal(7)). @before: see signals.h.
+ */
+static bool restarts(const struct deadline *d, uint32_t before)
+{
+	bool known, interrupted = signals_interrupted(before, &known);
+
+	return d->at_ms < 0 && (known ? !interrupted : all_restart());
 }
 
 bool wait_is_nonblocking(int fd, int flags)
@@ -62,6 +68,7 @@ bool wait_is_nonblocking(int fd, int flags)
 static int wait_for(int fd, short events, int option, struct deadline *d)
 {
 	for (;;) {
+		uint32_t before = signals_interrupts();
 		struct pollfd p = { fd, events, 0 };
 		int n = real.poll(&p, 1, time_left(fd, option, d));
 
@@ -69,7 +76,7 @@ static int wait_for(int fd, short events, int option, struct deadline *d)
 			return 0;
 		if (!n)
 			return -EAGAIN;
-		if (errno != EINTR || !restarts(d))
+		if (errno != EINTR || !restarts(d, before))
 			return -errno;
 	}
 }
@@ -85,7 +92,7 @@ int wait_hangup(int fd, struct deadline *d)
 }
 
 /* The wait was cut short with bytes there: by what? 0: go and look at them. */
-static int cut_short(int fd, struct deadline *d)
+static int cut_short(int fd, struct deadline *d, uint32_t before)
 {
 	struct pollfd p = { fd, POLLRDHUP | POLLPRI, 0 };
 
@@ -93,13 +100,14 @@ static int cut_short(int fd, struct deadline *d)
 		return 0; /* the end, an error, or urgent data in the way */
 	if (time_left(fd, SO_RCVTIMEO, d) == 0)
 		return -EAGAIN;
-	return restarts(d) ? 0 : -EINTR;
+	return restarts(d, before) ? 0 : -EINTR;
 }
 
 int wait_readable(int fd, size_t want, struct deadline *d)
 {
 	/* MSG_WAITALL alone ignores the low-water mark: only for more than there is already. */
 	int all = want > 1 ? MSG_WAITALL : 0;
+	uint32_t before = signals_interrupts();
 	char byte; /* MSG_TRUNC leaves it alone */
 	ssize_t n;
 
@@ -108,5 +116,5 @@ int wait_readable(int fd, size_t want, struct deadline *d)
 	n = real.recv(fd, all ? NULL : &byte, want, MSG_PEEK | MSG_TRUNC | all);
 	if (n < 0)
 		return -errno;
-	return !n || (size_t)n >= want ? 0 : cut_short(fd, d);
+	return !n || (size_t)n >= want ? 0 : cut_short(fd, d, before);
 }

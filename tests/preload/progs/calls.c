@@ -580,11 +580,48 @@ static void handler(int sig)
 	die("the program's handler ran");
 }
 
+static volatile int handled;
+
+static void count(int sig)
+{
+	handled++;
+}
+
+/* Set by that name, it is shown as it was set, and runs. */
+static bool handler_call(void)
+{
+	struct sigaction act;
+
+	if (is("siginterrupt")) {
+		CHECK(signal(SIGUSR1, count) == SIG_DFL && siginterrupt(SIGUSR1, 1) == 0);
+		CHECK(sigaction(SIGUSR1, NULL, &act) == 0 && !(act.sa_flags & SA_RESTART));
+		CHECK(siginterrupt(SIGUSR1, 0) == 0);
+		CHECK(sigaction(SIGUSR1, NULL, &act) == 0 && (act.sa_flags & SA_RESTART));
+	} else if (ONE_OF("bsd_signal", "ssignal", "sysv_signal", "__sysv_signal", "sigset")) {
+		CHECK(CALL(sighandler_t(*)(int, sighandler_t), SIGUSR1, count) == SIG_DFL);
+	} else {
+		return false;
+	}
+	CHECK(sigaction(SIGUSR1, NULL, &act) == 0 && act.sa_handler == count);
+	raise(SIGUSR1);
+	CHECK(handled == 1);
+	if (is("sigset"))
+		CHECK(sigset(SIGUSR1, SIG_HOLD) == count && sigset(SIGUSR1, count) == SIG_HOLD);
+	say_str(fd, "ok");
+	return true;
+}
+
 static bool signal_call(void)
 {
 	struct sigaction act = { .sa_handler = handler };
+	int old;
 
-	if (ONE_OF("sigaction", "__sigaction"))
+	if (handler_call())
+		return true;
+	if (is("pthread_setcanceltype"))
+		CHECK(pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old) == 0 &&
+		      old == PTHREAD_CANCEL_DEFERRED);
+	else if (ONE_OF("sigaction", "__sigaction"))
 		CHECK(CALL(int (*)(int, const void *, void *), SIGSEGV, &act, NULL) == 0);
 	else if (is("signal"))
 		CHECK(signal(SIGSEGV, handler) == SIG_DFL);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Two ways for a record from the queue to the caller:
+ * Three ways for a record from the queue to the caller:
  *
  *   whole   the caller's room holds any plaintext of this length: read exactly
  *           the record (and the next five header bytes), open it in scratch,
@@ -8,6 +8,7 @@
  *   kept    there is less room: read all but the record's last byte, peek that
  *           one, open the record in the session's buffer. The last byte stays in
  *           the queue and says "readable" until the plaintext is used up.
+ *   ahead   small records of which several are there: see ahead.h.
  *
  * The exception to the rule about readiness is a record that came the first way
  * and then may not be returned: of another type than the call's, without room
@@ -18,6 +19,7 @@
  */
 #include "user/receive.h"
 
+#include "user/ahead.h"
 #include "user/fault.h"
 #include "user/readiness.h"
 #include "user/real.h"
@@ -125,6 +127,15 @@ static int bad_record(struct conn *c, int err)
 	return err;
 }
 
+static void count_padding(const struct session_rx *rx, uint8_t type, size_t len, size_t plain_len)
+{
+	if (!rx->engine.no_pad || (type == TLSULP_DATA && len + 1 == plain_len))
+		return;
+	stats_add(TLS_STAT_DECRYPT_RETRY, 1);
+	if (type == TLSULP_DATA)
+		stats_add(TLS_STAT_RX_NO_PAD_VIOLATION, 1);
+}
+
 /*
  * Open the whole body at @body, in place. The plaintext is then at
  * @body + *@off, *@len bytes of *@type; the engine moves on to the next record.
@@ -145,11 +156,7 @@ static int open_body(struct conn *c, uint8_t *body, size_t *off, size_t *len, ui
 		err = tls_rx_opened(&rx->engine, &r, text, type, len);
 	if (err)
 		return bad_record(c, err);
-	if (rx->engine.no_pad && (*type != TLSULP_DATA || *len + 1 != r.plain_len)) {
-		stats_add(TLS_STAT_DECRYPT_RETRY, 1);
-		if (*type == TLSULP_DATA)
-			stats_add(TLS_STAT_RX_NO_PAD_VIOLATION, 1);
-	}
+	count_padding(rx, *type, *len, r.plain_len);
 	tls_rx_advance(&rx->engine);
 	clear_record(rx);
 	stats_rx(c->session, 1, *len);
@@ -284,6 +291,8 @@ int receive_hold(struct conn *c, int fd, bool peek)
 
 	if (c->session->rx.held)
 		return 0;
+	if (ahead_is_on(&c->session->rx))
+		ahead_end(c, fd);
 	err = gate(c, fd, peek);
 	return err ? err : hold_next(c, fd);
 }
@@ -445,6 +454,30 @@ static bool others_may_sleep(const struct conn *c, int fd)
 	       readiness_is_watched(fd);
 }
 
+/* The next record of the run: as next_record(), or RX_OTHER_WAY, and the run has ended. */
+static int give_ahead(struct conn *c, int fd, struct rx_request *rq)
+{
+	struct session_rx *rx = &c->session->rx;
+	struct tls_rx_call call = rq->call;
+	struct iov_cursor cursor = rq->cursor;
+	struct ahead_record r;
+
+	/* A type that this call may not return, or a bad pointer, is the other ways' to tell. */
+	if (!ahead_open(c, rq->cursor.left, &r) || r.type != TLSULP_DATA ||
+	    (call.type && call.type != TLSULP_DATA) || admit(rq, r.type) != RX_ADMITTED ||
+	    (r.len && iov_write(&rq->cursor, r.text, r.len) != (ssize_t)r.len)) {
+		rq->call = call;
+		rq->cursor = cursor;
+		ahead_end(c, fd);
+		return RX_OTHER_WAY;
+	}
+	rq->done += r.len;
+	count_padding(rx, r.type, r.len, r.plain_len);
+	stats_rx(c->session, 1, r.len);
+	ahead_take(c, fd, &r);
+	return after_record(rq);
+}
+
 static int next_record(struct conn *c, int fd, struct rx_request *rq)
 {
 	struct session_rx *rx = &c->session->rx;
@@ -453,8 +486,17 @@ static int next_record(struct conn *c, int fd, struct rx_request *rq)
 	if (rx->held)
 		return give_held(c, fd, rq);
 	err = gate(c, fd, false);
-	if (!err)
+	if (!err && !ahead_is_on(rx))
 		err = need_header(c, fd);
+	if (err)
+		return err;
+	if (ahead_is_on(rx) || (ahead_is_likely(rx) && ahead_begin(c, fd))) {
+		err = give_ahead(c, fd, rq);
+		if (err == RX_OTHER_WAY)
+			err = need_header(c, fd);
+		else
+			return err;
+	}
 	if (err)
 		return err;
 	if (rq->cursor.left >= tls_record_plain_max(&rx->engine.keys, rx->body_len) &&
@@ -572,7 +614,7 @@ int receive_peek(struct conn *c, int fd, struct rx_request *rq, size_t *seen)
 
 size_t receive_missing(const struct session_rx *rx)
 {
-	if (rx->held)
+	if (rx->held || ahead_is_on(rx))
 		return 1;
 	if (rx->body_len)
 		return rx->body_len - rx->body_have;
@@ -584,7 +626,7 @@ static size_t least_readable(const struct session_rx *rx)
 {
 	size_t missing = receive_missing(rx);
 
-	if (!rx->held && !rx->body_len)
+	if (!rx->held && !rx->body_len && !ahead_is_on(rx))
 		missing += tls_record_overhead(&rx->engine.keys);
 	if (rx->rcvbuf && missing > rx->rcvbuf / 2)
 		missing = rx->rcvbuf / 2;
@@ -620,7 +662,7 @@ bool receive_is_ready(struct conn *c, int fd)
 	struct session_rx *rx = &c->session->rx;
 	int queued = 0, err;
 
-	if (rx->held || receive_is_hidden(rx))
+	if (rx->held || ahead_is_on(rx) || receive_is_hidden(rx))
 		return true;
 	if (rx->engine.paused)
 		return at_end(fd);

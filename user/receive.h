@@ -27,6 +27,7 @@ struct rx_request {
 /* Results besides 0 and negative errno */
 enum {
 	RX_ADMITTED = 1, /* inside receive.c only: this record may be returned */
+	RX_OTHER_WAY, /* the same: not as a record of a run */
 	RX_STOP, /* the call is complete: another type follows, or a control record was returned */
 	RX_EOF,
 };

@@ -36,7 +36,9 @@ bool session_rx_is_sane(const struct session *s, const struct arena *a)
 	       rx->body_len <= TLS_BODY_MAX && rx->body_have <= rx->body_len &&
 	       (!rx->buffer || arena_has_buffer(a, rx->buffer)) &&
 	       (!rx->held || is_piece(a, rx->buffer, rx->held_off, rx->held_len)) &&
-	       rx->held_off <= ARENA_BUFFER_SIZE && rx->held_len <= ARENA_BUFFER_SIZE;
+	       rx->held_off <= ARENA_BUFFER_SIZE && rx->held_len <= ARENA_BUFFER_SIZE &&
+	       rx->ahead_len <= ARENA_BUFFER_SIZE && rx->ahead_off <= rx->ahead_len &&
+	       (!rx->ahead_len || (rx->buffer && !rx->held && !rx->body_len));
 }
 
 /* The versions stay: a direction that had a key must never become plain TCP. */
@@ -50,6 +52,7 @@ void session_wipe(struct session *s)
 	s->tx.open_buffer = s->tx.rest_buffer = s->rx.buffer = 0;
 	s->tx.rest_off = s->tx.rest_len = s->tx.engine.open_len = 0;
 	s->rx.body_len = s->rx.body_have = s->rx.held_off = s->rx.held_len = 0;
+	s->rx.ahead_len = s->rx.ahead_off = 0;
 	s->rx.held = s->rx.tail = false;
 	s->rx.engine.header_len = 0;
 	s->magic = SESSION_MAGIC;

@@ -37,6 +37,9 @@ struct session_rx {
 	uint32_t held_off, held_len; /* plaintext left in buffer */
 	uint8_t held_first; /* first plaintext byte of the record, for KeyUpdate */
 	uint32_t held_total; /* its whole plaintext length */
+	uint32_t ahead_len; /* buffer holds whole records that are still in the queue (ahead.h) */
+	uint32_t ahead_off; /* of these were handed out */
+	uint8_t ahead_misses; /* records to be read before the next look for such */
 	uint32_t hidden_seq; /* counts the records and errors that became hidden */
 	uint32_t waiters; /* calls asleep until bytes come; one that was killed stays counted */
 	int pending_error; /* a socket error that came after data: negative errno for the next call

@@ -9,6 +9,7 @@
 set -eu
 
 cache=$(mkdir -p "$1" && cd "$1" && pwd)
+mirror=$("$(dirname "$0")/../../tools/mirror.sh")
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 selftests=tools/testing/selftests
 
@@ -19,18 +20,6 @@ say() {
 die() {
 	say "$@"
 	exit 2
-}
-
-# The machine's own mirror, unless it is one of another distribution.
-mirror() {
-	if [ -n "${TLSULP_DEBIAN_MIRROR:-}" ]; then
-		echo "$TLSULP_DEBIAN_MIRROR"
-		return
-	fi
-	found=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list \
-		/etc/apt/sources.list.d/*.sources 2>/dev/null |
-		grep -v '^#' | grep -oE 'https?://[^ ]+/debian/?( |$)' | head -n 1 | tr -d ' ')
-	echo "${found:-http://deb.debian.org/debian}"
 }
 
 our_apt() {
@@ -50,8 +39,8 @@ update_lists() {
 	fi
 	[ -r "$keyring" ] || die "$keyring is missing: apt install debian-archive-keyring"
 	mkdir -p "$cache/apt/state" "$cache/apt/lists/partial" "$cache/apt/cache/archives/partial"
-	echo "deb [signed-by=$keyring] $(mirror) sid main" >"$cache/apt/sources.list"
-	say "reading the package lists of sid from $(mirror)"
+	echo "deb [signed-by=$keyring] $mirror sid main" >"$cache/apt/sources.list"
+	say "reading the package lists of sid from $mirror"
 	our_apt apt-get -o APT::Update::Error-Mode=any update >&2 || return 1
 	touch "$cache/apt/updated"
 }

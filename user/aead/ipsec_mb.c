@@ -21,8 +21,19 @@
 
 #include "engine/uapi.h"
 
-/* The first version whose struct IMB_MGR has the members used here where 1.x keeps them. */
+/*
+ * The struct IMB_MGR of a major version is its own; OLDEST is the first version that has the
+ * members used here where this major version keeps them.
+ */
+#if IMB_VERSION_NUM >= IMB_VERSION(2, 0, 0)
+#define SONAME "libIPSec_MB.so.2"
+#define PACKAGE "libipsec-mb2"
+#define OLDEST IMB_VERSION(2, 0, 0)
+#else
+#define SONAME "libIPSec_MB.so.1"
+#define PACKAGE "libipsec-mb1"
 #define OLDEST IMB_VERSION(1, 3, 0)
+#endif
 
 struct gcm_calls {
 	aes_gcm_pre_t pre;
@@ -160,7 +171,7 @@ static int chacha_open(void *state, const uint8_t *nonce, const uint8_t *aad, si
 
 static int symbols_load(void)
 {
-	void *handle = dlopen("libIPSec_MB.so.1", RTLD_NOW | RTLD_LOCAL);
+	void *handle = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL);
 
 	if (!handle)
 		return -ENOENT;
@@ -209,8 +220,8 @@ static int load(void)
 	if (!mgr)
 		return -ENOTSUP;
 	lib.init_auto(mgr, &arch);
-	if (arch == IMB_ARCH_NONE || arch == IMB_ARCH_NOAESNI ||
-	    !(mgr->features & IMB_FEATURE_SELF_TEST_PASS))
+	/* Below SSE come "none" and, in 1.x, the code without AES instructions. */
+	if (arch < IMB_ARCH_SSE || !(mgr->features & IMB_FEATURE_SELF_TEST_PASS))
 		ret = -ENOTSUP;
 	else
 		calls_take(mgr);
@@ -241,7 +252,7 @@ _Static_assert(sizeof(struct gcm_state) <= AEAD_STATE_MAX, "AEAD_STATE_MAX");
 
 const struct aead_provider aead_ipsec_mb = {
 	.name = "ipsec-mb",
-	.package = "libipsec-mb1",
+	.package = PACKAGE,
 	.load = load,
 	.version = version,
 	.ciphers = ciphers,

@@ -151,7 +151,7 @@ static void handshake(struct openssl_pair *p)
 	fail_msg("no handshake");
 }
 
-void openssl_pair_open(struct openssl_pair *p, const struct openssl_suite *s)
+void openssl_pair_open(struct openssl_pair *p, const struct openssl_suite *s, size_t pad_to)
 {
 	memset(p, 0, sizeof(*p));
 	p->digest = s->digest;
@@ -175,6 +175,8 @@ void openssl_pair_open(struct openssl_pair *p, const struct openssl_suite *s)
 	BIO_up_ref(p->to_server);
 	SSL_set_connect_state(p->client);
 	SSL_set_accept_state(p->server);
+	/* Since OpenSSL 3.2 this is heard when keys are made, so not after the handshake. */
+	SSL_set_block_padding(p->server, pad_to);
 	handshake(p);
 	if (s->version == TLSULP_VERSION_1_3) {
 		p->client_keys = keys_tls13(p, s->cipher, p->client_secret);

@@ -31,7 +31,8 @@ struct openssl_suite {
 
 extern const struct openssl_suite openssl_suites[8];
 
-void openssl_pair_open(struct openssl_pair *p, const struct openssl_suite *s);
+/* With TLS 1.3 the server's records are padded to a multiple of @pad_to bytes, unless 0. */
+void openssl_pair_open(struct openssl_pair *p, const struct openssl_suite *s, size_t pad_to);
 void openssl_pair_close(struct openssl_pair *p);
 
 /* TLS 1.3: move @secret and @keys on by one key update (RFC 8446 section 7.2). */

@@ -4,7 +4,11 @@
 BUILD ?= build
 prefix ?= /usr/local
 PYTHON ?= /usr/bin/python3
-export PYTHON
+# Debian 13 in a folder, and a build tree that is made in it.
+TLSULP_DEBIAN13 ?= $(abspath $(BUILD)/trixie)
+export PYTHON TLSULP_DEBIAN13
+BUILD13 = $(abspath $(BUILD)/debian13)
+IN_DEBIAN13 = TLSULP_BUILD=$(BUILD13) tools/debian13.sh run
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -14,7 +18,7 @@ $(BUILD)/build.ninja:
 	meson setup --prefix=$(prefix) $(BUILD)
 
 # Installs what is missing on Debian; 'make deps' alone takes everything.
-DEPS ?= build demo check conformance bench lint
+DEPS ?= build demo check conformance debian13 bench lint
 deps:
 	tools/deps.sh $(DEPS)
 
@@ -32,6 +36,19 @@ conformance:
 	tools/deps.sh build conformance
 	$(MAKE) all
 	TLSULP_BUILD=$(abspath $(BUILD)) tests/conformance/run.sh
+
+debian13:
+	tools/deps.sh debian13
+	tools/debian13.sh make
+	$(IN_DEBIAN13) $(MAKE) BUILD=$(BUILD13) all
+
+check-debian13: debian13
+	$(IN_DEBIAN13) tools/check.sh $(BUILD13) unit
+
+conformance-debian13: debian13
+	tools/deps.sh build conformance
+	tests/conformance/fetch.sh $(BUILD)/conformance
+	TLSULP_SUITE=$(abspath $(BUILD)/conformance/linux) $(IN_DEBIAN13) tests/conformance/run.sh
 
 bench:
 	tools/deps.sh build bench
@@ -51,4 +68,5 @@ lint:
 clean:
 	rm -rf $(BUILD) build-asan build-tsan
 
-.PHONY: all deps demo check conformance bench install fmt lint clean
+.PHONY: all deps demo check conformance debian13 check-debian13 conformance-debian13 bench install \
+	fmt lint clean

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# Usage: tools/deps.sh [build] [demo] [check] [conformance] [bench] [lint] [fuzz]
+# Usage: tools/deps.sh [build] [demo] [check] [conformance] [debian13] [bench] [lint]
+#        [fuzz]
 # Installs the Debian packages of those purposes that are missing, and starts no service.
 set -euo pipefail
 
@@ -20,6 +21,7 @@ packages_for() {
 		echo gcc libc6-dev libssl-dev libgcrypt20 python3-pytest tcpdump iproute2 util-linux \
 			procps xz-utils ca-certificates debian-archive-keyring
 		;;
+	debian13) echo debootstrap debian-archive-keyring ca-certificates mount util-linux ;;
 	bench) echo 'nginx-light|nginx|nginx-core|nginx-full|nginx-extras' curl openssl wrk ;;
 	lint) echo clang-format cppcheck shellcheck ;;
 	fuzz) echo clang 'libclang-rt-14-dev|libclang-rt-dev' libcmocka-dev libssl-dev python3 ;;

@@ -8,8 +8,9 @@
 # tests whose names match (development: the floor does not apply).
 #
 # TLSULP_BUILD: the build tree (default: build). TLSULP_MODE: see tlsulp(1)
-# (default here: user). Needs: gcc, libssl-dev, python3, tcpdump, iproute2,
-# util-linux, procps, xz-utils, debian-archive-keyring; root or user namespaces.
+# (default here: user). TLSULP_SUITE: what fetch.sh has got, instead of getting
+# it. Needs: gcc, libssl-dev, python3, tcpdump, iproute2, util-linux, procps,
+# xz-utils, debian-archive-keyring; root or user namespaces.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -39,16 +40,16 @@ check_tools() {
 	need tcpdump tcpdump
 	need ip iproute2
 	need unshare util-linux
-	need xz xz-utils
+	[ -n "${TLSULP_SUITE:-}" ] || need xz xz-utils
 	need pkill procps
 	need "$python" python3
 	[ -x "$build/tlsulp" ] || die "$build/tlsulp is missing: build it first (make)"
 }
 
 build_parts() {
-	selftests=$work/linux/tools/testing/selftests
+	selftests=$suite/tools/testing/selftests
 	# The suite's own warnings are not ours to see.
-	gcc -O2 -g -w -isystem "$work/linux/include" -I "$selftests" -o "$work/tls" \
+	gcc -O2 -g -w -isystem "$suite/include" -I "$selftests" -o "$work/tls" \
 		"$selftests/net/tls.c" || die "the suite does not build: apt install libc6-dev"
 	gcc -std=gnu11 -O2 -Wall -Wextra -shared -fPIC -o "$work/keylog.so" "$here/keylog.c" -ldl
 	gcc -std=gnu11 -O2 -Wall -Wextra -o "$work/wirecheck" "$here/wirecheck.c" \
@@ -145,7 +146,9 @@ if [ "${1:-}" = --inside ]; then
 fi
 
 check_tools
-"$here/fetch.sh" "$work"
+mkdir -p "$work"
+suite=${TLSULP_SUITE:-$work/linux}
+[ -n "${TLSULP_SUITE:-}" ] || "$here/fetch.sh" "$work"
 build_parts
 rm -rf "$out"
 mkdir -p "$out"

@@ -45,6 +45,11 @@ debian13:
 check-debian13: debian13
 	$(IN_DEBIAN13) tools/check.sh $(BUILD13) unit
 
+interop-debian13: debian13
+	tools/deps.sh build check
+	$(MAKE) all
+	TLSULP_BUILD13=$(BUILD13) tools/check.sh $(BUILD) interop
+
 conformance-debian13: debian13
 	tools/deps.sh build conformance
 	tests/conformance/fetch.sh $(BUILD)/conformance
@@ -68,5 +73,5 @@ lint:
 clean:
 	rm -rf $(BUILD) build-asan build-tsan
 
-.PHONY: all deps demo check conformance debian13 check-debian13 conformance-debian13 bench install \
-	fmt lint clean
+.PHONY: all deps demo check conformance debian13 check-debian13 interop-debian13 \
+	conformance-debian13 bench install fmt lint clean

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# Usage: tools/check.sh BUILD [unit] [integration]
+# Usage: tools/check.sh BUILD [unit] [integration] [interop]
 # Runs the tests of a finished build; the last line is "N passed, M failed".
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 build=$(realpath "$1")
 shift
-[ $# -gt 0 ] || set -- unit integration
+[ $# -gt 0 ] || set -- unit integration interop
 python=${PYTHON:-/usr/bin/python3}
 passed=0 failed=0 skipped=0
 
@@ -33,14 +33,23 @@ run_unit() {
 	add $? "$junit"
 }
 
-run_integration() {
-	local junit=$build/integration.junit.xml
-	compgen -G 'tests/integration/test_*.py' >/dev/null || return
+# run_pytest NAME FOLDER...
+run_pytest() {
+	local junit=$build/$1.junit.xml
+	shift
 	rm -f "$junit"
 	# shellcheck disable=SC2086 # PYTEST_ARGS is a list of words
 	TLSULP_BUILD=$build "$python" -m pytest -q -rsfE --junitxml="$junit" \
-		-p no:cacheprovider ${PYTEST_ARGS-} tests/integration tests/preload
+		-p no:cacheprovider ${PYTEST_ARGS-} "$@"
 	add $? "$junit"
+}
+
+run_integration() {
+	run_pytest integration tests/integration tests/preload
+}
+
+run_interop() {
+	run_pytest interop tests/interop
 }
 
 for part in "$@"; do

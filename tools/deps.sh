@@ -14,7 +14,7 @@ packages_for() {
 	check)
 		packages_for demo
 		echo python3-pytest python3-cryptography lighttpd lighttpd-mod-openssl stunnel4 socat \
-			redis-server redis-tools gnutls-bin wrk valgrind \
+			redis-server redis-tools gnutls-bin wrk valgrind nettle-dev \
 			libcap2-bin tcpdump iproute2 procps git openssh-client perl
 		;;
 	conformance)

@@ -127,7 +127,8 @@ def start_gnutls(launcher, place, role, port, version, cipher, certificate):
                   certificate)
 
 
-def start_openssl(launcher, place, role, port, version, cipher, certificate, *options):
+def start_openssl(launcher, place, role, port, version, cipher, certificate, *options, ulp=False,
+                  env=None):
     """openssl s_server or s_client. Without -nbio, s_server may wait for a record that does not
     come, while it has data to send."""
     if role == "server":
@@ -137,8 +138,8 @@ def start_openssl(launcher, place, role, port, version, cipher, certificate, *op
         command = ["s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", certificate.cert,
                    "-verify_return_error"]
     command = place.command("stdbuf", "-oL", "openssl", *command, *options,
-                            *openssl_options(version, cipher))
-    program = launcher.start(*command, **support.PIPES)
+                            *openssl_options(version, cipher), ulp=ulp)
+    program = launcher.start(*command, env=env, **support.PIPES)
     if role == "server":
         program.wait_for_port(port)
     return program

@@ -3,12 +3,12 @@
 for one in return. progs/ulp.c derives the next keys and installs them; before it does so for
 what it receives, it looks that reads say EKEYEXPIRED and that poll() reports nothing."""
 import hashlib
-import threading
 
 import pytest
 
 import talk
-from support import PIPES, digest_of, wait_until
+from console import Console, of_s_client, of_s_server
+from support import PIPES, digest_of
 
 each_suite = pytest.mark.parametrize("suite", talk.suites(["1.3"]), ids=talk.suite_name)
 both_roles = pytest.mark.parametrize("role", ["client", "server"])
@@ -19,39 +19,6 @@ def start_gnutls_cli(launcher, place, _role, port, version, cipher, certificate)
         "gnutls-cli", "--logfile", launcher.directory / "cli.log", "--inline-commands",
         "--priority", talk.priorities(version, cipher), "--x509cafile", certificate.cert,
         "--port", port, "127.0.0.1"), **PIPES)
-
-
-class Console:
-    """A peer that takes commands among the data on its input, and writes what it receives among
-    words of its own. @said tells how many commands it has obeyed: a command must be alone in the
-    pipe when s_client and s_server read it."""
-
-    def __init__(self, program, request, update, said=None):
-        self.program, self.commands, self.said = program, (request, update), said
-        self.text, self.given = b"", 0
-        self.collector = threading.Thread(target=self.collect, daemon=True)
-        self.collector.start()
-
-    def collect(self):
-        while block := self.program.popen.stdout.read1():
-            self.text += block
-
-    def says(self, line):
-        self.program.popen.stdin.write(line)
-        self.program.popen.stdin.flush()
-
-    def hears(self, line):
-        wait_until(lambda: line in self.text, f"{line} at {self.program.popen.args}")
-
-    def update(self, request):
-        self.says(self.commands[0 if request else 1] + b"\n")
-        self.given += 1
-        if self.said:
-            wait_until(lambda: self.said(self) == self.given, "the peer to obey")
-
-    def finish(self):
-        self.program.expect_exit(0)
-        self.collector.join()
 
 
 class TalkingPeer:
@@ -150,10 +117,7 @@ def update_often(conversation, rounds):
 @both_roles
 def test_openssl(launcher, certificate, directory, ends, role, suite):
     ours, program = talk.start_pair(launcher, certificate, ends, role, suite, talk.start_openssl)
-    if role == "server":
-        peer = Console(program, b"K", b"k", lambda c: program.errors().count("KEYUPDATE"))
-    else:
-        peer = Console(program, b"K", b"k", lambda c: c.text.count(b"SSL_do_handshake -> 1"))
+    peer = of_s_client(program) if role == "server" else of_s_server(program)
     update_often(Conversation(ours, peer, directory), 4)
 
 

@@ -16,7 +16,7 @@ SLOW = 0.4
 def after(text, *replies):
     """A script for a peer: once the program has sent @text, send @replies."""
     def script(conn):
-        conn.wait(lambda c: c.end or c.text(whole=False).endswith(text))
+        conn.wait(lambda c: c.end or text in c.text(whole=False))
         if conn.end:  # the program gave up, and says why
             return
         for reply in replies:

@@ -10,18 +10,29 @@
 #include "user/say.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 /* What was changed for the new program, and is put back if there is none after all. */
-#define GOING_MAX 64
+#define GOING_FEW 64
 #define MARKS_MAX 256
 #define COPIES_MAX 16
 
-static __thread struct {
+struct going {
 	struct conn *conn;
 	int way; /* the slot of a program that runs beside this one; -1: this becomes it */
-} going[GOING_MAX];
+};
+
+/* In a list that grows without malloc(), which a vfork child must not call. */
+static __thread struct going few[GOING_FEW], *many; /* NULL: the few are enough */
+static __thread unsigned int going_room = GOING_FEW;
 static __thread unsigned int goings;
+
+static struct going *list(void)
+{
+	return many ? many : few;
+}
 
 /* Descriptors that got FD_CLOEXEC here. */
 static __thread struct {
@@ -63,9 +74,27 @@ static bool is_still_there(int fd, uint64_t want)
 static bool goes(const struct conn *c)
 {
 	for (unsigned int i = 0; i < goings; i++)
-		if (going[i].conn == c)
+		if (list()[i].conn == c)
 			return true;
 	return false;
+}
+
+static bool make_room(void)
+{
+	size_t size = going_room * sizeof(*many);
+	void *more;
+
+	if (goings < going_room)
+		return true;
+	more = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (more == MAP_FAILED)
+		return false;
+	memcpy(more, list(), size);
+	if (many)
+		munmap(many, size);
+	many = more;
+	going_room *= 2;
+	return true;
 }
 
 /* Its parcel goes along: true. */
@@ -75,7 +104,7 @@ static bool send_along(struct conn *c)
 
 	if (goes(c))
 		return true;
-	if (!now.loads || goings == GOING_MAX || handover_pack(c))
+	if (!now.loads || !make_room() || handover_pack(c))
 		return false;
 	fd = parcel_fd(arena_parcel(c->arena));
 	if (fd >= 0 && now.beside)
@@ -83,8 +112,7 @@ static bool send_along(struct conn *c)
 	if (fd < 0 || (now.beside && way < 0))
 		return false;
 	real.fcntl(fd, F_SETFD, 0);
-	going[goings].conn = c;
-	going[goings++].way = way;
+	list()[goings++] = (struct going){ c, way };
 	return true;
 }
 
@@ -188,13 +216,14 @@ static void put_back(bool cancel)
 			real.fcntl(marked[marks].fd, F_SETFD, 0);
 	marks = 0;
 	for (; goings; goings--) {
-		struct conn *c = going[goings - 1].conn;
+		const struct going *g = &list()[goings - 1];
+		struct conn *c = g->conn;
 		int fd = parcel_fd(arena_parcel(c->arena));
 
 		if (fd >= 0)
 			real.fcntl(fd, F_SETFD, FD_CLOEXEC);
-		if (cancel && going[goings - 1].way >= 0)
-			handover_cancel(c, going[goings - 1].way);
+		if (cancel && g->way >= 0)
+			handover_cancel(c, g->way);
 	}
 }
 

@@ -96,6 +96,13 @@ def test_a_session_goes_on_in_a_new_program(run, how):
     assert text_of(run, "new_program", how, reply={1: reply}) == b"held 56789 after"
 
 
+def test_a_hundred_and_fifty_sessions_go_on_in_a_new_program(run):
+    with wire.Peer() as peer:
+        run.run("scenes", peer.port, "many_go", 150)
+        for tag in range(1, 151):
+            assert peer.ended(tag).text() == b"before after"
+
+
 # ---- stdio ----
 
 @pytest.mark.parametrize("when", "before attached after unflushed".split())

@@ -524,6 +524,33 @@ static void scene_resumed(void)
 	say_str(fd, "after");
 }
 
+/* Far more connections than a small process has, and each goes on. */
+static void scene_many_go(void)
+{
+	int n = atoi(arg);
+	char count[8], first[8], port[8];
+
+	snprintf(port, sizeof(port), "%d", peer_port);
+	for (int i = 0; i < n; i++) {
+		int fd = peer_tls(1 + i);
+
+		say_str(fd, "before ");
+		if (!i)
+			snprintf(first, sizeof(first), "%d", fd);
+	}
+	snprintf(count, sizeof(count), "%d", n);
+	execl("/proc/self/exe", "scenes", port, "many_went", count, first, NULL);
+	die("no exec");
+}
+
+static int first_number;
+
+static void scene_many_went(void)
+{
+	for (int i = 0; i < atoi(arg); i++)
+		say_str(first_number + i, "after");
+}
+
 /* ---- what a preload cannot see ---- */
 
 static void scene_uring(void)
@@ -771,6 +798,8 @@ int main(int argc, char **argv)
 		{ "rights", scene_rights },
 		{ "new_program", scene_new_program },
 		{ "resumed", scene_resumed },
+		{ "many_go", scene_many_go },
+		{ "many_went", scene_many_went },
 		{ "uring", scene_uring },
 		{ "raw_write", scene_raw_write },
 		{ "linger_zero", scene_linger_zero },
@@ -780,6 +809,7 @@ int main(int argc, char **argv)
 
 	peer_init(argv[1]);
 	arg = argc > 3 ? argv[3] : "";
+	first_number = argc > 4 ? atoi(argv[4]) : 0;
 	if (!strcmp(argv[2], "full"))
 		return scene_full();
 	if (!strcmp(argv[2], "more"))

@@ -35,6 +35,14 @@ bool ahead_is_likely(const struct session_rx *rx)
 	return rx->body_len && rx->body_len <= BODY_MAX && !rx->body_have && !rx->buffer;
 }
 
+static void begin(struct session_rx *rx, size_t len, size_t unqueued)
+{
+	rx->ahead_off = 0;
+	rx->ahead_len = len;
+	rx->ahead_unqueued = unqueued;
+	rx->body_len = 0;
+}
+
 bool ahead_begin(struct conn *c, int fd)
 {
 	struct session_rx *rx = &c->session->rx;
@@ -57,9 +65,21 @@ bool ahead_begin(struct conn *c, int fd)
 		rx->ahead_misses = MISSES;
 		return false;
 	}
-	rx->ahead_off = 0;
-	rx->ahead_len = len;
-	rx->body_len = 0;
+	begin(rx, len, TLS_HEADER_LEN);
+	return true;
+}
+
+bool ahead_begin_with(struct conn *c, const uint8_t *p, size_t n)
+{
+	struct session_rx *rx = &c->session->rx;
+	int count;
+	size_t len = whole_records(&rx->engine.keys, p, n, &count);
+
+	if (!count)
+		return false;
+	arena_buffer_take_own(c->arena, &rx->buffer);
+	memcpy(run_of(c), p, len);
+	begin(rx, len, 0);
 	return true;
 }
 
@@ -97,11 +117,11 @@ void ahead_take(struct conn *c, int fd, const struct ahead_record *r)
 void ahead_end(struct conn *c, int fd)
 {
 	struct session_rx *rx = &c->session->rx;
-	/* The first header had left the queue before. */
-	size_t drop = rx->ahead_off ? rx->ahead_off - TLS_HEADER_LEN : 0;
+	size_t drop = rx->ahead_off ? rx->ahead_off - rx->ahead_unqueued : 0;
 
 	arena_buffer_give(c->arena, &rx->buffer, rx->ahead_len);
 	rx->ahead_len = rx->ahead_off = 0;
+	rx->taken++;
 	while (drop) {
 		ssize_t got = sys_call(SYS_recvfrom, fd, NULL, drop, MSG_TRUNC | MSG_DONTWAIT, NULL,
 				       NULL);

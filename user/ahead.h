@@ -33,6 +33,9 @@ bool ahead_is_likely(const struct session_rx *rx);
 /* Look for two whole records or more. False: there are none, and nothing has changed. */
 bool ahead_begin(struct conn *c, int fd);
 
+/* @n bytes at @p are what the queue begins with: is a whole record among them? */
+bool ahead_begin_with(struct conn *c, const uint8_t *p, size_t n);
+
 /*
  * The next record of the run, if its plaintext fits into @room. Nothing changes before
  * ahead_take(). False: it is not for this way (no room, or not authentic).

@@ -41,21 +41,37 @@ static void count_hidden(struct session_rx *rx)
 	__atomic_add_fetch(&receive_hidden_count, 1, __ATOMIC_RELAXED);
 }
 
-static ssize_t queue_read(int fd, void *p, size_t n, int flags)
+static ssize_t queue_peek(int fd, void *p, size_t n)
 {
-	ssize_t got = sys_call(SYS_recvfrom, fd, p, n, MSG_DONTWAIT | flags, NULL, NULL);
+	ssize_t got = sys_call(SYS_recvfrom, fd, p, n, MSG_DONTWAIT | MSG_PEEK, NULL, NULL);
 
 	return got < 0 ? -errno : got;
 }
 
+static ssize_t queue_read(struct session_rx *rx, int fd, void *p, size_t n)
+{
+	ssize_t got = sys_call(SYS_recvfrom, fd, p, n, MSG_DONTWAIT, NULL, NULL);
+
+	rx->taken++;
+	return got < 0 ? -errno : got;
+}
+
 /* One system call into two places. */
-static ssize_t queue_read2(int fd, void *a, size_t a_len, void *b, size_t b_len)
+static ssize_t queue_read2(struct session_rx *rx, int fd, void *a, size_t a_len, void *b,
+			   size_t b_len)
 {
 	struct iovec iov[2] = { { a, a_len }, { b, b_len } };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 	ssize_t got = sys_call(SYS_recvmsg, fd, &msg, MSG_DONTWAIT);
 
+	rx->taken++;
 	return got < 0 ? -errno : got;
+}
+
+bool receive_is_idle(const struct session_rx *rx)
+{
+	return !rx->held && !rx->body_len && !rx->engine.header_len && !ahead_is_on(rx) &&
+	       !rx->engine.error && !rx->engine.paused && !rx->engine.stopped && !rx->pending_error;
 }
 
 static void clear_record(struct session_rx *rx)
@@ -99,8 +115,8 @@ static int need_header(struct conn *c, int fd)
 	if (rx->body_len)
 		return 0;
 	while (rx->engine.header_len < TLS_HEADER_LEN) {
-		got = queue_read(fd, rx->engine.header + rx->engine.header_len,
-				 TLS_HEADER_LEN - rx->engine.header_len, 0);
+		got = queue_read(rx, fd, rx->engine.header + rx->engine.header_len,
+				 TLS_HEADER_LEN - rx->engine.header_len);
 		if (got <= 0)
 			return got ? got : RX_EOF;
 		rx->engine.header_len += got;
@@ -197,7 +213,7 @@ static void release(struct conn *c, int fd)
 	if (!rx->tail)
 		return;
 	rx->tail = false;
-	got = queue_read2(fd, &last, 1, header, sizeof(header));
+	got = queue_read2(rx, fd, &last, 1, header, sizeof(header));
 	if (got > 1)
 		got_header_bytes(rx, header, got - 1);
 }
@@ -220,7 +236,7 @@ static int drain(struct conn *c, int fd)
 	ssize_t got;
 
 	while (rx->body_have < upto) {
-		got = queue_read(fd, buffer_of(c) + rx->body_have, upto - rx->body_have, 0);
+		got = queue_read(rx, fd, buffer_of(c) + rx->body_have, upto - rx->body_have);
 		if (got <= 0)
 			return got ? got : RX_EOF;
 		rx->body_have += got;
@@ -273,7 +289,7 @@ static int hold_next(struct conn *c, int fd)
 		err = drain(c, fd);
 	if (err)
 		return err;
-	got = queue_read(fd, buffer_of(c) + rx->body_len - 1, 1, MSG_PEEK);
+	got = queue_peek(fd, buffer_of(c) + rx->body_len - 1, 1);
 	if (got <= 0)
 		return got ? got : RX_EOF;
 	err = open_body(c, buffer_of(c), &off, &len, &type);
@@ -431,7 +447,7 @@ static int read_whole(struct conn *c, int fd, struct rx_request *rq)
 	if (!scratch)
 		return -ENOMEM;
 	body = rx->body_have ? buffer_of(c) : scratch->rx;
-	got = queue_read2(fd, body + rx->body_have, want, header, sizeof(header));
+	got = queue_read2(rx, fd, body + rx->body_have, want, header, sizeof(header));
 	if (got <= 0)
 		return got ? got : RX_EOF;
 	if (got < (ssize_t)want)
@@ -478,6 +494,16 @@ static int give_ahead(struct conn *c, int fd, struct rx_request *rq)
 	return after_record(rq);
 }
 
+/* What was seen of the queue before is good for once. */
+static void use_front(struct conn *c, struct rx_request *rq)
+{
+	struct session_rx *rx = &c->session->rx;
+
+	if (rq->front.len && rq->front.taken == rx->taken && receive_is_idle(rx))
+		ahead_begin_with(c, rq->front.bytes, rq->front.len);
+	rq->front.len = 0;
+}
+
 static int next_record(struct conn *c, int fd, struct rx_request *rq)
 {
 	struct session_rx *rx = &c->session->rx;
@@ -486,6 +512,8 @@ static int next_record(struct conn *c, int fd, struct rx_request *rq)
 	if (rx->held)
 		return give_held(c, fd, rq);
 	err = gate(c, fd, false);
+	if (!err)
+		use_front(c, rq);
 	if (!err && !ahead_is_on(rx))
 		err = need_header(c, fd);
 	if (err)
@@ -598,7 +626,7 @@ int receive_peek(struct conn *c, int fd, struct rx_request *rq, size_t *seen)
 	if (err || !rq->cursor.left || rx->engine.paused)
 		return err;
 	/* With its last byte in the queue the record before has hidden the next header. */
-	got = queue_read(fd, scratch->peek + known, SCRATCH_PEEK_SIZE - known, MSG_PEEK);
+	got = queue_peek(fd, scratch->peek + known, SCRATCH_PEEK_SIZE - known);
 	if (got <= rx->tail)
 		return -EAGAIN;
 	*seen = got;
@@ -621,11 +649,16 @@ size_t receive_missing(const struct session_rx *rx)
 	return TLS_HEADER_LEN - rx->engine.header_len;
 }
 
-/* The least that can make a whole record, where the header is not known yet. */
+/*
+ * The least that can make a whole record. Where nothing of one is there it is one byte:
+ * who sleeps in a read until then also hears of a record that another has kept.
+ */
 static size_t least_readable(const struct session_rx *rx)
 {
 	size_t missing = receive_missing(rx);
 
+	if (receive_is_idle(rx))
+		return 1;
 	if (!rx->held && !rx->body_len && !ahead_is_on(rx))
 		missing += tls_record_overhead(&rx->engine.keys);
 	if (rx->rcvbuf && missing > rx->rcvbuf / 2)

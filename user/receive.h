@@ -15,12 +15,20 @@
 #include "user/conn.h"
 #include "user/iov.h"
 
+/* What the queue began with when it was looked at without the lock. */
+struct rx_front {
+	const uint8_t *bytes;
+	size_t len; /* 0: not looked at */
+	uint32_t taken; /* rx->taken then: else others have taken bytes since */
+};
+
 /* One receiving call under way. */
 struct rx_request {
 	struct iov_cursor cursor; /* where plaintext goes; left: room */
 	struct tls_rx_call call;
 	struct msghdr *msg; /* the caller's, for the record type; NULL: none */
 	int msg_flags; /* MSG_EOR, MSG_CTRUNC to report */
+	struct rx_front front;
 	size_t done;
 };
 
@@ -37,6 +45,9 @@ enum {
  * -EAGAIN (no whole record is there), or the errno of a read that returned nothing more.
  */
 int receive(struct conn *c, int fd, struct rx_request *rq);
+
+/* Nothing of a record is here, and nothing to report: all depends on the queue. */
+bool receive_is_idle(const struct session_rx *rx);
 
 /* The same for MSG_PEEK: nothing is consumed. *@seen: bytes found in the queue. */
 int receive_peek(struct conn *c, int fd, struct rx_request *rq, size_t *seen);

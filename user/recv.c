@@ -4,6 +4,7 @@
 #include "user/asleep.h"
 #include "user/fault.h"
 #include "user/real.h"
+#include "user/scratch.h"
 #include "user/wait.h"
 
 #include <errno.h>
@@ -81,6 +82,41 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, int flags, s
 	return err;
 }
 
+/*
+ * A call that finds nothing begun looks at the queue as plain TCP's would, waiting
+ * if it is to: one system call tells what is there. 0 or negative errno.
+ */
+static int look_at_front(struct conn *c, int fd, struct scratch *scratch, struct rx_request *rq,
+			 int flags, bool *asleep)
+{
+	struct session_rx *rx;
+	struct conn_guard g;
+	ssize_t got;
+	int err = conn_enter_rx(c, fd, &g);
+	bool idle;
+
+	if (err)
+		return err;
+	rx = &c->session->rx;
+	idle = receive_is_idle(rx);
+	if (idle) {
+		rq->front.taken = rx->taken;
+		receive_settle(c, fd, true);
+		recv_will_wait(c);
+		asleep_begin(c, asleep);
+	}
+	conn_leave_rx(c, &g);
+	if (!idle)
+		return 0;
+	got = real.recv(fd, scratch->front, sizeof(scratch->front),
+			MSG_PEEK | (flags & MSG_DONTWAIT));
+	err = got < 0 ? -errno : 0;
+	has_waited(c);
+	rq->front.bytes = scratch->front;
+	rq->front.len = got > 0 ? got : 0;
+	return err;
+}
+
 static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, int flags, bool *asleep)
 {
 	struct rx_request start = *rq;
@@ -89,6 +125,7 @@ static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, int flags
 	size_t want;
 	int err;
 
+	fd = asleep_number(c, fd);
 	for (;;) {
 		err = recv_some(c, fd, rq, flags, target, &want, asleep);
 		if (err == RX_EOF && !rq->done && conn_is_usable(c))
@@ -106,9 +143,21 @@ static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, int flags
 
 static int recv_request(struct conn *c, int fd, struct rx_request *rq, int flags)
 {
-	bool asleep = false;
-	int err = rq->cursor.left ? recv_waiting(c, fd, rq, flags, &asleep) : 0;
+	struct scratch *scratch = scratch_get();
+	bool asleep = false, look = scratch && !scratch->front_busy && !(flags & MSG_PEEK) &&
+				    receive_is_idle(&c->session->rx);
+	int err = 0;
 
+	if (!rq->cursor.left)
+		return 0;
+	if (look) {
+		scratch->front_busy = true;
+		err = look_at_front(c, fd, scratch, rq, flags, &asleep);
+	}
+	if (!err)
+		err = recv_waiting(c, fd, rq, flags, &asleep);
+	if (look)
+		scratch->front_busy = false;
 	asleep_end(c, asleep);
 	return err;
 }

@@ -7,6 +7,7 @@
 #ifndef TLSULP_SCRATCH_H
 #define TLSULP_SCRATCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "engine/record.h"
@@ -14,12 +15,16 @@
 #define SCRATCH_RECORDS 8
 #define SCRATCH_TX_SIZE (SCRATCH_RECORDS * (size_t)(TLS_WIRE_MAX + 64))
 #define SCRATCH_RX_SIZE (TLS_WIRE_MAX + 64)
+#define SCRATCH_FRONT_SIZE 4096
 #define SCRATCH_PEEK_SIZE (4 * (size_t)(TLS_WIRE_MAX + 64))
 
 struct scratch {
 	uint8_t tx[SCRATCH_TX_SIZE];
 	uint8_t rx[SCRATCH_RX_SIZE];
 	uint8_t peek[SCRATCH_PEEK_SIZE];
+	/* Of one receiving call, also while it sleeps: handlers then find it busy. */
+	uint8_t front[SCRATCH_FRONT_SIZE];
+	bool front_busy;
 };
 
 /* This thread's, made on first use; NULL: out of memory. */

@@ -38,6 +38,7 @@ bool session_rx_is_sane(const struct session *s, const struct arena *a)
 	       (!rx->held || is_piece(a, rx->buffer, rx->held_off, rx->held_len)) &&
 	       rx->held_off <= ARENA_BUFFER_SIZE && rx->held_len <= ARENA_BUFFER_SIZE &&
 	       rx->ahead_len <= ARENA_BUFFER_SIZE && rx->ahead_off <= rx->ahead_len &&
+	       rx->ahead_unqueued <= TLS_HEADER_LEN &&
 	       (!rx->ahead_len || (rx->buffer && !rx->held && !rx->body_len));
 }
 

@@ -16,10 +16,12 @@
 #     those of any program. Its mounts are in a namespace of its own and end with it.
 #
 # TLSULP_DEBIAN13: the folder (default: build/trixie in the source tree).
-# TLSULP_DEBIAN_MIRROR: where to download from (default: see tools/mirror.sh).
+# TLSULP_DEBIAN_MIRROR: where to download from (default: see tools/debian.sh).
 set -euo pipefail
 
 source=$(cd "$(dirname "$0")/.." && pwd -P)
+# shellcheck source=tools/debian.sh
+. "$source/tools/debian.sh"
 root=${TLSULP_DEBIAN13:-$source/build/trixie}
 suite=trixie
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -51,7 +53,7 @@ bootstrap() {
 	mkdir -p "$root.new" "$root.cache"
 	unshare --mount debootstrap --variant=minbase --keyring=$keyring \
 		--cache-dir="$root.cache" --include="$include" $suite "$root.new" \
-		"$("$source/tools/mirror.sh")" >"$root.log" 2>&1 || {
+		"$(debian_mirror)" >"$root.log" 2>&1 || {
 		tail -n 20 "$root.log" "$root.new/debootstrap/debootstrap.log" >&2 || true
 		die "$suite could not be made: see above, and $root.log"
 	}

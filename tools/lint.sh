@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 mapfile -t sources < <(tools/sources.sh)
-mapfile -t scripts < <(grep -rlE '^#!/bin/(ba)?sh' --exclude-dir='build*' --exclude-dir=.git .)
+mapfile -t scripts < <(grep -rlE '^(#!/bin/(ba)?sh|# shellcheck shell=)' --exclude-dir='build*' --exclude-dir=.git .)
 status=0
 
 clang-format --dry-run -Werror "${sources[@]}" || {
@@ -15,7 +15,7 @@ cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability \
 	--inline-suppr --suppress=missingIncludeSystem --suppress=unknownMacro \
 	-D__x86_64__ -I. -Iuser/include -j "$(nproc)" "${sources[@]}" || status=1
 if command -v shellcheck >/dev/null; then
-	shellcheck "${scripts[@]}" || status=1
+	shellcheck -x "${scripts[@]}" || status=1
 fi
 mapfile -t others < <(find . \( -path './build*' -o -path ./.git \) -prune -o \
 	\( -name '*.py' -o -name meson.build -o -name Makefile \) -type f -print)

@@ -2,16 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # fetch.sh CACHE: gets the newest linux-source-X.Y of Debian sid into CACHE and
-# links CACHE/linux to the few files of it that the conformance run needs. apt
-# does the work and checks the signatures, with folders of its own: nothing of
-# the machine's package lists or sources changes. What is there is not fetched
-# again; the package lists are read anew once a day.
+# links CACHE/linux to the few files of it that the conformance run needs. What is
+# there is not fetched again.
 set -eu
 
+here=$(cd "$(dirname "$0")" && pwd)
 cache=$(mkdir -p "$1" && cd "$1" && pwd)
-mirror=$("$(dirname "$0")/../../tools/mirror.sh")
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 selftests=tools/testing/selftests
+# shellcheck source=tools/debian.sh
+. "$here/../../tools/debian.sh"
 
 say() {
 	echo "conformance: $*" >&2
@@ -20,48 +19,6 @@ say() {
 die() {
 	say "$@"
 	exit 2
-}
-
-our_apt() {
-	command=$1
-	shift
-	"$command" -q -o Dir::Etc::sourcelist="$cache/apt/sources.list" \
-		-o Dir::Etc::sourceparts=/dev/null -o Dir::Etc::preferences=/dev/null \
-		-o Dir::Etc::preferencesparts=/dev/null -o Dir::State="$cache/apt/state" \
-		-o Dir::State::lists="$cache/apt/lists" -o Dir::Cache="$cache/apt/cache" \
-		-o APT::Sandbox::User=root -o Acquire::Languages=none \
-		-o APT::Default-Release= "$@"
-}
-
-update_lists() {
-	if [ -n "$(find "$cache/apt/updated" -mtime -1 2>/dev/null)" ]; then
-		return
-	fi
-	[ -r "$keyring" ] || die "$keyring is missing: apt install debian-archive-keyring"
-	mkdir -p "$cache/apt/state" "$cache/apt/lists/partial" "$cache/apt/cache/archives/partial"
-	echo "deb [signed-by=$keyring] $mirror sid main" >"$cache/apt/sources.list"
-	say "reading the package lists of sid from $mirror"
-	our_apt apt-get -o APT::Update::Error-Mode=any update >&2 || return 1
-	touch "$cache/apt/updated"
-}
-
-newest() {
-	our_apt apt-cache search --names-only '^linux-source-[0-9.]+$' |
-		sed 's/ .*//' | sort -V | tail -n 1
-}
-
-version_of() {
-	our_apt apt-cache show "$1" | sed -n 's/^Version: //p' | head -n 1
-}
-
-download() {
-	rm -rf "$cache/download"
-	mkdir "$cache/download"
-	say "downloading $1"
-	(cd "$cache/download" && our_apt apt-get download "$1" >&2) ||
-		die "$1 could not be downloaded: check the network, or name a mirror in TLSULP_DEBIAN_MIRROR"
-	mv "$cache"/download/*.deb "$2"
-	rmdir "$cache/download"
 }
 
 # The kernel's headers as a program sees them; the same steps as its headers_install.
@@ -86,16 +43,18 @@ extract() {
 	mv "$2.new" "$2"
 }
 
-if ! update_lists; then
+debian_use sid "$cache"
+if ! debian_update; then
 	[ -e "$cache/linux/$selftests/net/tls.c" ] ||
 		die "sid's package lists could not be read: check the network, or name a mirror in TLSULP_DEBIAN_MIRROR"
 	say "sid's package lists could not be read: using $(readlink "$cache/linux")"
 	exit 0
 fi
-package=$(newest)
+package=$(debian_newest '^linux-source-[0-9.]+$')
 [ -n "$package" ] || die "sid has no linux-source-X.Y: delete $cache/apt and try again"
-name="${package}_$(version_of "$package" | tr ':' '_')"
-[ -e "$cache/$name.deb" ] || [ -d "$cache/$name" ] || download "$package" "$cache/$name.deb"
+name="${package}_$(debian_version "$package")"
+[ -e "$cache/$name.deb" ] || [ -d "$cache/$name" ] || debian_download "$package" "$cache/$name.deb" ||
+	exit 2
 [ -d "$cache/$name" ] || extract "$cache/$name.deb" "$cache/$name"
 ln -sfn "$name" "$cache/linux"
 say "the suite is that of $name"

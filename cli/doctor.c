@@ -15,6 +15,7 @@
 #include "cli/program.h"
 #include "engine/cipher.h"
 #include "user/aead/aead.h"
+#include "user/tls_stat.h"
 
 static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
@@ -50,6 +51,29 @@ static void print_kernel_parts(const struct kernel_ulp *k)
 	printf("  %-20s %s\n", "record size limit", yes_no(k->max_payload));
 }
 
+/* What `tlsulp run --mode=auto` picks (user/home.c) for a session of this version. */
+static void print_auto(const char *title, const bool *kernel_has, bool possible)
+{
+	bool any = false;
+
+	printf("  %-20s ", title);
+	for (int i = 0; possible && i < PROBE_CIPHERS; i++) {
+		if (!kernel_has[i])
+			continue;
+		printf("%s %s",
+		       any ? "" : "kernel:", tls_cipher_find(TLSULP_AES_GCM_128 + i)->name);
+		any = true;
+	}
+	printf("%s\n", any ? "; userspace: the others" : "userspace: all");
+}
+
+static void print_kernel_ulp(const struct kernel_ulp *k)
+{
+	print_kernel_parts(k);
+	print_auto("auto, TLS 1.2", k->tls12, true);
+	print_auto("auto, TLS 1.3", k->tls13, tls_stat_has_key_update());
+}
+
 static bool check_kernel(void)
 {
 	struct kernel_ulp k;
@@ -62,7 +86,7 @@ static bool check_kernel(void)
 	printf("  %-20s %s\n", "ULPs loaded", ulps[0] ? ulps : "(unknown)");
 	printf("  %-20s %s\n", "TLS ULP", yes_no(!k.error));
 	if (!k.error)
-		print_kernel_parts(&k);
+		print_kernel_ulp(&k);
 	else if (k.error == -ENOENT)
 		printf("  the userspace home stands in for it\n");
 	else
@@ -206,8 +230,10 @@ static bool check_library(void)
 	return false;
 }
 
-static void check_io_uring(void)
+static void check_io_uring(bool kernel)
 {
+	const char *what =
+		kernel ? "gets the kernel's ULP, and none with --mode=user" : "is refused the ULP";
 	char value[32];
 
 	first_line("/proc/sys/kernel/io_uring_disabled", value, sizeof(value));
@@ -216,10 +242,12 @@ static void check_io_uring(void)
 		printf("  disabled on this machine: nothing can pass the preload by with it\n");
 	else if (!strcmp(value, "1"))
 		printf("  privileged processes only (kernel.io_uring_disabled=1); a process that "
-		       "has a ring is refused the ULP\n");
+		       "has a ring %s\n",
+		       what);
 	else
-		printf("  possible; a process that has a ring is refused the ULP, because a "
-		       "preload cannot see what goes through it\n");
+		printf("  possible; a process that has a ring %s, because a "
+		       "preload cannot see what goes through it\n",
+		       what);
 }
 
 static bool print_program(const struct program *p)
@@ -294,7 +322,7 @@ int doctor_main(int argc, char **argv)
 	check_cpu();
 	user = check_providers();
 	user &= check_library();
-	check_io_uring();
+	check_io_uring(kernel);
 	if (name)
 		runs = check_program(name, &preloads);
 	return verdict(runs && (kernel || (user && preloads)), name);

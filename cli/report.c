@@ -64,14 +64,7 @@ static const char *cipher_name(const struct stat_conn *c)
 
 static const char *home_name(uint8_t home)
 {
-	switch (home) {
-	case STAT_HOME_USER:
-		return "user";
-	case STAT_HOME_KERNEL:
-		return "kernel";
-	default:
-		return "-";
-	}
+	return home == STAT_HOME_USER ? "user" : "-";
 }
 
 static const char *number(uint64_t n, char *text)
@@ -104,6 +97,11 @@ void report_connections(FILE *out, const struct stat_region *region)
 			"%u connections found no line here (there is room for %d at a time); "
 			"they are in the counters\n",
 			region->conns_lost, STAT_CONNS);
+	if (region->kernel_sessions)
+		fprintf(out,
+			"%" PRIu64 " connections got the kernel's own ULP since the start; "
+			"/proc/net/tls_stat counts them\n",
+			region->kernel_sessions);
 }
 
 static void json_string(FILE *out, const char *s)
@@ -157,5 +155,6 @@ void report_json(FILE *out, const struct stat_region *region)
 		json_connection(out, c);
 		sep = ", ";
 	}
-	fprintf(out, "], \"connections_lost\": %u}", region->conns_lost);
+	fprintf(out, "], \"connections_lost\": %u, \"kernel_connections\": %" PRIu64 "}",
+		region->conns_lost, region->kernel_sessions);
 }

@@ -170,7 +170,7 @@ static int fill(int fd)
 	} head = { STAT_MAGIC, STAT_VERSION, getpid(), 0, proc_start(getpid()) };
 	int err;
 
-	_Static_assert(sizeof(head) == offsetof(struct stat_region, counters),
+	_Static_assert(sizeof(head) == offsetof(struct stat_region, kernel_sessions),
 		       "the first fields of the region");
 	err = reserve(fd);
 	if (err)

@@ -124,6 +124,14 @@ static void copies_find(int newfd, uint64_t cookie)
 	conn_each_fd(match);
 }
 
+/* No key is set that way here. Perhaps another process set one in the kernel. */
+static void not_ours(struct conn *c, int fd)
+{
+	if (conn_is_kernels(c))
+		conn_leave_to_kernel(c, fd);
+	conn_unpin(c);
+}
+
 /* The connection of @fd, pinned, if records flow that way; else NULL. */
 static struct conn *pin_tx(int fd)
 {
@@ -131,7 +139,7 @@ static struct conn *pin_tx(int fd)
 
 	if (!c || send_is_ours(c))
 		return c;
-	conn_unpin(c);
+	not_ours(c, fd);
 	return NULL;
 }
 
@@ -141,7 +149,7 @@ static struct conn *pin_rx(int fd)
 
 	if (!c || recv_is_ours(c))
 		return c;
-	conn_unpin(c);
+	not_ours(c, fd);
 	return NULL;
 }
 

@@ -461,7 +461,7 @@ int conn_make(int fd, struct arena *a, struct session *s)
 	return err;
 }
 
-int conn_attach(int fd)
+int conn_attach(int fd, enum session_home home)
 {
 	struct arena *a = (conn_after_fork(), arena_current());
 	struct session *s = NULL;
@@ -477,6 +477,7 @@ int conn_attach(int fd)
 		return -ENOMEM;
 	tls_tx_init(&s->tx.engine);
 	tls_rx_init(&s->rx.engine);
+	s->home = home;
 	real.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &s->cookie, &len);
 	holders_add(s, arena_self(a));
 	err = conn_make(fd, a, s);
@@ -494,6 +495,15 @@ static void set_number(int fd, struct conn *c)
 	lock_drop(&pool_lock);
 }
 
+static bool let_go(int fd, struct conn *c, struct conn *instead);
+
+/* @fd has just become a number of @c, which may have left to the kernel meanwhile. */
+static void leave_if_kernels(int fd, struct conn *c)
+{
+	if (__atomic_load_n(&c->is_kernels, __ATOMIC_SEQ_CST))
+		let_go(fd, c, NULL);
+}
+
 void conn_add_fd(struct conn *c, int newfd)
 {
 	struct lock_guard g;
@@ -507,6 +517,7 @@ void conn_add_fd(struct conn *c, int newfd)
 	lock_block_signals(&g);
 	__atomic_add_fetch(&c->fds, 1, __ATOMIC_RELAXED);
 	set_number(newfd, c);
+	leave_if_kernels(newfd, c);
 	lock_restore_signals(&g);
 }
 
@@ -642,8 +653,21 @@ void conn_settle(int fd, struct conn *c, const struct lock_guard *g)
 	if (c && ref_unless_free(c))
 		__atomic_add_fetch(&c->fds, 1, __ATOMIC_RELAXED);
 	set_number(fd, c);
+	if (c)
+		leave_if_kernels(fd, c);
 	__atomic_sub_fetch(&moving, 1, __ATOMIC_RELAXED);
 	lock_restore_signals(g);
+}
+
+void conn_leave_to_kernel(struct conn *c, int fd)
+{
+	struct lock_guard g;
+
+	lock_block_signals(&g);
+	__atomic_store_n(&c->is_kernels, true, __ATOMIC_SEQ_CST);
+	for (; fd >= 0; fd = conn_find_fd(c))
+		let_go(fd, c, NULL);
+	lock_restore_signals(&g);
 }
 
 /* Closed where we could not see it: the socket may live on under other numbers. */

@@ -36,6 +36,7 @@ struct conn {
 	/* Where the session was before it moved: calls under way may still look there. */
 	struct arena *left_arena;
 	struct session *left;
+	bool is_kernels; /* it takes no numbers any more */
 };
 
 /* Pin the connection of @fd, or NULL: not one of ours. Pair with conn_unpin(). */
@@ -86,7 +87,26 @@ int conn_make_keys(struct conn *c, int fd);
 void conn_fail(struct conn *c, int fd, const char *why);
 
 /* A new session on @fd (connected TCP). 0, -ENOMEM, -EEXIST. */
-int conn_attach(int fd);
+int conn_attach(int fd, enum session_home home);
+
+/*
+ * The kernel's ULP serves the session of @fd now: all its numbers in this process
+ * become libc's. Other processes that share it do the same when they next use it.
+ * Without locks.
+ */
+void conn_leave_to_kernel(struct conn *c, int fd);
+
+/*
+ * Has the kernel's ULP taken the session, in whichever process? Never one that
+ * has a key here, whatever was written over its memory.
+ */
+static inline bool conn_is_kernels(const struct conn *c)
+{
+	const struct session *s = c->session;
+
+	return __builtin_expect(s->home == SESSION_KERNEL, 0) && conn_is_usable(c) &&
+	       !tls_tx_is_set(&s->tx.engine) && !tls_rx_is_set(&s->rx.engine);
+}
 
 /* @newfd is now another number of @c (dup). */
 void conn_add_fd(struct conn *c, int newfd);

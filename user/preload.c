@@ -11,12 +11,12 @@
 #include "user/conn.h"
 #include "user/exec.h"
 #include "user/fault.h"
+#include "user/home.h"
 #include "user/linger.h"
 #include "user/loader.h"
 #include "user/process.h"
 #include "user/real.h"
 #include "user/signals.h"
-#include "user/sockopt.h"
 #include "user/stats.h"
 #include "user/streams.h"
 #include "user/uring.h"
@@ -36,8 +36,8 @@ __attribute__((constructor)) static void start(void)
 	signals_init();
 	conn_init();
 	stats_init();
-	sockopt_init();
 	loader_init();
+	home_init();
 	arrival_init();
 }
 

@@ -51,6 +51,9 @@ struct session_rx {
 	uint32_t rcvbuf; /* SO_RCVBUF when RX was set: never wait for more than half of it */
 };
 
+/* Who serves it (home.h). Open: nobody yet, there is no key. */
+enum session_home { SESSION_USER, SESSION_OPEN, SESSION_KERNEL };
+
 /*
  * The locks outlive the session in their slot: a call that comes too late finds
  * a lock it may take and drop, and then another generation.
@@ -61,6 +64,7 @@ struct session {
 	uint32_t magic; /* from here on wiped when the session ends */
 	uint32_t generation; /* of the slot's use */
 	uint64_t cookie; /* SO_COOKIE */
+	enum session_home home; /* changes under both locks, once */
 	uint64_t holders[ARENA_HOLDER_WORDS]; /* bit per arena slot, under arena's lock */
 	bool counted_out; /* no more among TlsCurrTxSw and TlsCurrRxSw */
 	uint64_t stat_region; /* whose counters it is in, and */

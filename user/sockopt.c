@@ -4,9 +4,9 @@
 #include "engine/options.h"
 #include "user/conn.h"
 #include "user/fault.h"
+#include "user/home.h"
 #include "user/real.h"
 #include "user/receive.h"
-#include "user/say.h"
 #include "user/scratch.h"
 #include "user/stats.h"
 #include "user/transmit.h"
@@ -16,27 +16,9 @@
 #include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define TCP_STATE_ESTABLISHED 1
-
-enum mode { MODE_AUTO, MODE_USER, MODE_KERNEL };
-
-static enum mode mode;
-static bool kernel_has_none; /* the kernel said ENOENT once: ask it no more */
-
-void sockopt_init(void)
-{
-	const char *m = getenv("TLSULP_MODE");
-
-	if (m && !strcmp(m, "user"))
-		mode = MODE_USER;
-	else if (m && !strcmp(m, "kernel"))
-		mode = MODE_KERNEL;
-	else if (m && *m && strcmp(m, "auto"))
-		say("TLSULP_MODE=%.16s is none of auto, user, kernel; taking auto.", m);
-}
 
 static int result(int err)
 {
@@ -56,13 +38,25 @@ static bool is_tls_name(const void *value, socklen_t len)
 	return !strcmp(name, "tls");
 }
 
-/* 0 if @fd is a connected TCP socket; else what the kernel would say. */
-static int check_connected(int fd)
+/* One that the kernel has put on it, in another process perhaps. */
+static bool has_kernel_ulp(int fd)
+{
+	char name[16];
+	socklen_t len = sizeof(name);
+
+	return home_kernel_is_possible() &&
+	       !real.getsockopt(fd, IPPROTO_TCP, TCP_ULP, name, &len) && len > 0;
+}
+
+/* 0 if @fd is a connected TCP socket without a ULP; else what the kernel would say. */
+static int check_socket(int fd)
 {
 	uint8_t state = 0;
 	socklen_t len = sizeof(state);
 	int protocol = 0;
 
+	if (has_kernel_ulp(fd))
+		return -EEXIST;
 	if (real.getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &len))
 		return -errno;
 	len = sizeof(protocol);
@@ -73,19 +67,19 @@ static int check_connected(int fd)
 	return state == TCP_STATE_ESTABLISHED ? 0 : -ENOTCONN;
 }
 
-static int attach(int fd)
+static int attach(int fd, enum session_home home)
 {
 	struct conn *c;
-	int err = check_connected(fd);
+	int err = check_socket(fd);
 
 	if (!err)
 		err = uring_check();
 	if (!err)
 		err = fault_init();
 	if (!err)
-		err = conn_attach(fd);
+		err = conn_attach(fd, home);
 	if (err)
-		return result(err);
+		return err;
 	c = conn_pin(fd);
 	if (c) {
 		stats_conn_new(c->session, fd);
@@ -106,22 +100,34 @@ static bool kernel_knows(const void *value, socklen_t len)
 	return !unknown;
 }
 
+/* From the start the kernel's, or of another name: no session of ours. */
+static int set_kernel_ulp(int fd, const void *value, socklen_t len)
+{
+	int ret = real.setsockopt(fd, IPPROTO_TCP, TCP_ULP, value, len);
+
+	if (!ret && is_tls_name(value, len))
+		stats_kernel_session();
+	return ret;
+}
+
 static int set_ulp(int fd, const void *value, socklen_t len)
 {
+	enum session_home home;
+	int err;
+
 	if (fdtab_get(fd))
 		return result(is_tls_name(value, len) || kernel_knows(value, len) ? -EEXIST
 										  : -ENOENT);
-	if (!is_tls_name(value, len) || mode == MODE_KERNEL)
-		return real.setsockopt(fd, IPPROTO_TCP, TCP_ULP, value, len);
-	if (mode == MODE_AUTO && !kernel_has_none) {
-		/* A kernel that has the ULP serves the whole session. */
-		if (!real.setsockopt(fd, IPPROTO_TCP, TCP_ULP, value, len))
-			return 0;
-		if (errno != ENOENT)
-			return -1;
-		kernel_has_none = true;
-	}
-	return attach(fd);
+	if (!is_tls_name(value, len))
+		return set_kernel_ulp(fd, value, len);
+	home = home_at_attach();
+	/* The kernel sees what a ring does. */
+	if (home == SESSION_KERNEL || (home == SESSION_OPEN && uring_is_here()))
+		return set_kernel_ulp(fd, value, len);
+	err = attach(fd, home);
+	if (err == -ENOMEM && home == SESSION_OPEN)
+		return set_kernel_ulp(fd, value, len);
+	return result(err);
 }
 
 static int put_value(void *value, socklen_t *len, const void *src, size_t n)
@@ -221,42 +227,52 @@ static int close_open_record(struct conn *c, int fd)
 	return err == -EAGAIN ? 0 : err;
 }
 
+/* 0, or a negative errno; then nothing has changed. */
+static int install(struct conn *c, int fd, bool tx, const struct tls_keys *keys, bool rekey)
+{
+	struct aead_key *key = NULL;
+	int err = make_key(keys, &key);
+
+	if (!err && rekey && tx)
+		err = close_open_record(c, fd);
+	if (err) {
+		aead_key_free(key);
+		return err;
+	}
+	if (tx)
+		install_tx(c, fd, keys, key, rekey);
+	else
+		install_rx(c, fd, keys, key, rekey);
+	c->session->home = SESSION_USER;
+	return 0;
+}
+
 static int set_keys(struct conn *c, int fd, bool tx, const void *value, socklen_t len)
 {
 	uint8_t info[TLS_KEY_INFO_MAX];
 	struct session *s = c->session;
 	struct tls_keys *old = tx ? &s->tx.engine.keys : &s->rx.engine.keys;
 	struct tls_keys *other = tx ? &s->rx.engine.keys : &s->tx.engine.keys;
-	struct aead_key *key = NULL;
+	bool is_update = tls_options_is_rekey(old);
 	struct tls_keys keys;
-	int rekey;
+	int err, taken = 0;
 
 	if (!value || len < 4)
 		return -EINVAL;
-	if (old->version && !tls_options_is_rekey(old))
+	if (old->version && !is_update)
 		return -EBUSY;
 	if (fault_copy(info, value, len < sizeof(info) ? len : sizeof(info)))
 		return -EFAULT;
-	rekey = tls_options_keys(old, other, info, len, &keys);
+	err = tls_options_keys(old, other, info, len, &keys);
+	if (err >= 0 && s->home == SESSION_OPEN)
+		err = taken = home_choose(s, fd, tx, &keys, info, len);
+	if (err >= 0 && !taken)
+		err = install(c, fd, tx, &keys, is_update);
+	if (is_update)
+		count_rekey(tx, !err);
 	explicit_bzero(info, sizeof(info));
-	if (rekey >= 0) {
-		int err = make_key(&keys, &key);
-
-		if (!err && rekey && tx)
-			err = close_open_record(c, fd);
-		if (err) {
-			aead_key_free(key);
-			rekey = err;
-		}
-	}
-	if (rekey >= 0 && tx)
-		install_tx(c, fd, &keys, key, rekey);
-	else if (rekey >= 0)
-		install_rx(c, fd, &keys, key, rekey);
-	if (rekey > 0 || (rekey < 0 && tls_options_is_rekey(old)))
-		count_rekey(tx, rekey > 0);
 	explicit_bzero(&keys, sizeof(keys));
-	return rekey < 0 ? rekey : 0;
+	return err < 0 ? err : 0;
 }
 
 static int get_keys(const struct tls_keys *k, void *value, socklen_t *len)
@@ -387,30 +403,45 @@ static bool lowat_is_ours(struct conn *c, int level, int name)
 static int set_ours(struct conn *c, int fd, int level, int name, const void *value, socklen_t len)
 {
 	struct conn_guard g;
+	bool was_kernels, is_kernels;
 	int err = conn_enter_options(c, fd, &g);
 
 	if (err)
 		return result(err);
-	if (level == SOL_TLS)
+	was_kernels = conn_is_kernels(c);
+	if (!was_kernels && level == SOL_TLS)
 		err = set_tls(c, fd, name, value, len);
-	else
+	else if (!was_kernels)
 		err = set_lowat(c, value, len);
+	is_kernels = conn_is_kernels(c);
+	if (is_kernels && !was_kernels)
+		stats_kernel_took(c->session);
 	conn_leave_both(c, &g);
+	if (is_kernels)
+		conn_leave_to_kernel(c, fd);
+	if (was_kernels)
+		return real.setsockopt(fd, level, name, value, len);
 	return result(err);
 }
 
 static int get_ours(struct conn *c, int fd, int level, int name, void *value, socklen_t *len)
 {
 	struct conn_guard g;
+	bool is_kernels;
 	int err = conn_enter_options(c, fd, &g);
 
 	if (err)
 		return result(err);
-	if (level == SOL_TLS)
+	is_kernels = conn_is_kernels(c);
+	if (!is_kernels && level == SOL_TLS)
 		err = get_tls(c, name, value, len);
-	else
+	else if (!is_kernels)
 		err = get_lowat(c, value, len);
 	conn_leave_both(c, &g);
+	if (is_kernels) {
+		conn_leave_to_kernel(c, fd);
+		return real.getsockopt(fd, level, name, value, len);
+	}
 	return result(err);
 }
 

@@ -11,7 +11,4 @@
 int sockopt_set(int fd, int level, int name, const void *value, socklen_t len);
 int sockopt_get(int fd, int level, int name, void *value, socklen_t *len);
 
-/* Read TLSULP_MODE and the rest of the environment. From the constructor. */
-void sockopt_init(void);
-
 #endif

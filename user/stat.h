@@ -22,11 +22,11 @@
 #include "engine/stats.h"
 
 #define STAT_MAGIC 0x54535441u /* "ATST" */
-#define STAT_VERSION 1
+#define STAT_VERSION 2
 #define STAT_CONNS 16384
 #define STAT_PROCS 1024
 
-enum stat_home { STAT_HOME_NONE, STAT_HOME_USER, STAT_HOME_KERNEL };
+enum stat_home { STAT_HOME_NONE, STAT_HOME_USER };
 
 /* One process of the tree. start is field 22 of /proc/PID/stat: it tells a pid from its re-use. */
 struct stat_proc {
@@ -54,6 +54,7 @@ struct stat_region {
 	uint32_t root_pid; /* the program that `tlsulp run` started */
 	uint32_t conns_lost; /* connections that found no free stat_conn */
 	uint64_t root_start;
+	uint64_t kernel_sessions; /* sockets that got the kernel's own ULP; they have no line */
 	uint64_t counters[TLS_STAT_COUNT]; /* enum tls_stat */
 	struct stat_proc procs[STAT_PROCS];
 	struct stat_conn conns[STAT_CONNS];

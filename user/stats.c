@@ -281,3 +281,17 @@ void stats_conn_gone(struct session *s)
 	if (line)
 		__atomic_store_n(&line->owner, 0, __ATOMIC_RELEASE);
 }
+
+void stats_kernel_session(void)
+{
+	struct stat_region *r = get_region();
+
+	if (r)
+		__atomic_add_fetch(&r->kernel_sessions, 1, __ATOMIC_RELAXED);
+}
+
+void stats_kernel_took(struct session *s)
+{
+	stats_conn_gone(s);
+	stats_kernel_session();
+}

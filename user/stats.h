@@ -28,6 +28,10 @@ void stats_rx(struct session *s, uint64_t records, uint64_t bytes);
 void stats_conn_came(struct session *s, int fd);
 /* If it went from this process tree to another meanwhile, it no more counts here. */
 void stats_conn_left(struct session *s);
+/* A socket got the kernel's own ULP, whose /proc/net/tls_stat counts it from now on. */
+void stats_kernel_session(void);
+/* The same of one that had a line here. Under both locks. */
+void stats_kernel_took(struct session *s);
 /* The session ends, or the process that alone holds it. Counts once. */
 void stats_conn_gone(struct session *s);
 

@@ -6,7 +6,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,9 +70,8 @@ static void look(void)
 	sys_call(SYS_close, dir);
 }
 
-int uring_check(void)
+bool uring_is_here(void)
 {
-	static int told;
 	int64_t now = now_ns();
 	const char *allow;
 
@@ -82,9 +80,16 @@ int uring_check(void)
 		__atomic_store_n(&next_look, now + LOOK_EVERY_NS, __ATOMIC_RELAXED);
 	}
 	if (!seen)
-		return 0;
+		return false;
 	allow = getenv("TLSULP_IO_URING");
-	if (allow && !strcmp(allow, "allow"))
+	return !allow || strcmp(allow, "allow");
+}
+
+int uring_check(void)
+{
+	static int told;
+
+	if (!uring_is_here())
 		return 0;
 	say_once(told,
 		 "this process has an io_uring, whose I/O cannot be seen from here: TCP_ULP is "

@@ -7,7 +7,15 @@
 #ifndef TLSULP_URING_H
 #define TLSULP_URING_H
 
-/* 0, or -ENOENT. Looks through /proc/self/fd, at most every 100 ms. */
+#include <stdbool.h>
+
+/*
+ * Does this process have a ring, and no promise was made? Looks through
+ * /proc/self/fd, at most every 100 ms.
+ */
+bool uring_is_here(void);
+
+/* The same: 0, or -ENOENT and a word on stderr. */
 int uring_check(void);
 
 /* io_uring_setup was seen: no need to look any more. */

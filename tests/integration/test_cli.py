@@ -44,6 +44,7 @@ class Region(ctypes.Structure):
     _fields_ = [
         ("magic", ctypes.c_uint32), ("version", ctypes.c_uint32), ("root_pid", ctypes.c_uint32),
         ("conns_lost", ctypes.c_uint32), ("root_start", ctypes.c_uint64),
+        ("kernel_sessions", ctypes.c_uint64),
         ("counters", ctypes.c_uint64 * len(COUNTERS)), ("procs", Proc * 1024),
         ("conns", Conn * 16384)]
 
@@ -85,7 +86,7 @@ def write_region(rundir, region, name=None):
 
 
 def make_region(root, start=None):
-    region = Region(magic=MAGIC, version=1, root_pid=root,
+    region = Region(magic=MAGIC, version=2, root_pid=root,
                     root_start=proc_start(root) if start is None else start)
     for i in range(len(COUNTERS)):
         region.counters[i] = 100 + i
@@ -170,7 +171,7 @@ def test_statistics_file(tlsulp, rundir):
     assert mode_size == f"600 {ctypes.sizeof(Region)}"
     assert stat.S_IMODE(rundir.stat().st_mode) == 0o700
     magic, version, root, _, _ = struct.unpack("=IIIIQ", open(path, "rb").read(24))
-    assert (magic, version, root) == (MAGIC, 1, int(pid))
+    assert (magic, version, root) == (MAGIC, 2, int(pid))
 
 
 def test_stale_files_are_swept_and_others_stay(tlsulp, rundir):
@@ -444,12 +445,13 @@ def sample(rundir):
     me = os.getpid()
     region = make_region(me)
     add_conn(region, 0, me, socket.AF_INET, ("127.0.0.1", 443), ("192.0.2.7", 50000),
-             version=0x0303, cipher=51, tx_home=1, rx_home=2, tx_records=64, tx_bytes=1 << 20,
+             version=0x0303, cipher=51, tx_home=1, rx_home=1, tx_records=64, tx_bytes=1 << 20,
              rx_records=2, rx_bytes=300)
     add_conn(region, 5, me, socket.AF_INET6, ("::1", 8443), ("2001:db8::9", 65535),
              version=0x0304, cipher=54, tx_home=1, tx_bytes=2**64 - 1)
     add_conn(region, 6, dead_pid(), socket.AF_INET, ("127.0.0.1", 1), ("127.0.0.1", 2))
     add_conn(region, 16383, me, socket.AF_INET, ("127.0.0.1", 3), ("127.0.0.1", 4))
+    region.kernel_sessions = 7
     write_region(rundir, region)
     return me
 
@@ -462,11 +464,13 @@ def test_stat_of_a_tree(tlsulp, sample):
     assert lines[:count] == [f"{name:<32}\t{100 + i}" for i, name in enumerate(COUNTERS)]
     assert [line.split() for line in lines[count:]] == [
         "peer local version cipher tx-home rx-home tx-records tx-bytes rx-records rx-bytes".split(),
-        ["192.0.2.7:50000", "127.0.0.1:443", "1.2", "AES-GCM-128", "user", "kernel", "64",
+        ["192.0.2.7:50000", "127.0.0.1:443", "1.2", "AES-GCM-128", "user", "user", "64",
          "1048576", "2", "300"],
         ["[2001:db8::9]:65535", "[::1]:8443", "1.3", "CHACHA20-POLY1305", "user", "-", "0",
          "18446744073709551615", "0", "0"],
-        ["127.0.0.1:4", "127.0.0.1:3", "-", "-", "-", "-", "0", "0", "0", "0"]]
+        ["127.0.0.1:4", "127.0.0.1:3", "-", "-", "-", "-", "0", "0", "0", "0"],
+        "7 connections got the kernel's own ULP since the start; /proc/net/tls_stat counts them"
+        .split()]
 
 
 def test_stat_json(tlsulp, sample):
@@ -475,9 +479,10 @@ def test_stat_json(tlsulp, sample):
     assert tree["pid"] == sample
     assert tree["counters"] == {name: 100 + i for i, name in enumerate(COUNTERS)}
     assert len(tree["connections"]) == 3
+    assert tree["kernel_connections"] == 7
     assert tree["connections"][0] == {
         "pid": sample, "peer": "192.0.2.7:50000", "local": "127.0.0.1:443", "version": "1.2",
-        "cipher": "AES-GCM-128", "tx_home": "user", "rx_home": "kernel", "tx_records": 64,
+        "cipher": "AES-GCM-128", "tx_home": "user", "rx_home": "user", "tx_records": 64,
         "tx_bytes": 1 << 20, "rx_records": 2, "rx_bytes": 300}
     assert tree in json.loads(call(tlsulp, "stat", "--json").stdout)["trees"]
 
@@ -556,7 +561,7 @@ def test_stat_errors_say_what_to_do(tlsulp, rundir):
     outside = call(tlsulp, "stat", str(os.getpid()))
     assert outside.returncode == 1 and "does not run under tlsulp" in outside.stderr
     future = make_region(os.getpid())
-    future.version = 2
+    future.version = 3
     write_region(rundir, future)
     assert "another version" in call(tlsulp, "stat", str(os.getpid())).stderr
     assert "another version" in call(tlsulp, "stat").stderr
@@ -579,7 +584,7 @@ def test_stat_survives_hostile_files(tlsulp, rundir):
     me, start = os.getpid(), proc_start(os.getpid())
     rundir.mkdir(mode=0o700)
     path = rundir / stat_name(me, start)
-    for content in (b"", b"x", struct.pack("=II", MAGIC, 1), os.urandom(ctypes.sizeof(Region))):
+    for content in (b"", b"x", struct.pack("=II", MAGIC, 2), os.urandom(ctypes.sizeof(Region))):
         path.write_bytes(content)
         assert call(tlsulp, "stat", str(me)).returncode == 1
     path.unlink()
@@ -587,7 +592,7 @@ def test_stat_survives_hostile_files(tlsulp, rundir):
     assert call(tlsulp, "stat", str(me)).returncode == 1
     path.unlink()
     noise = bytearray(os.urandom(ctypes.sizeof(Region)))
-    noise[:24] = struct.pack("=IIIIQ", MAGIC, 1, me, 0xffffffff, start)
+    noise[:24] = struct.pack("=IIIIQ", MAGIC, 2, me, 0xffffffff, start)
     path.write_bytes(noise)
     assert call(tlsulp, "stat", str(me)).returncode == 0
     assert json.loads(call(tlsulp, "stat", "--json", str(me)).stdout)

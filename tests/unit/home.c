@@ -5,8 +5,8 @@
 #include "user/conn.h"
 #include "user/loader.h"
 #include "user/fault.h"
+#include "user/home.h"
 #include "user/real.h"
-#include "user/sockopt.h"
 #include "user/stats.h"
 
 #include <arpa/inet.h>
@@ -41,8 +41,8 @@ void home_start(void)
 	real_init();
 	conn_init();
 	stats_init();
-	sockopt_init();
 	loader_init();
+	home_init();
 }
 
 void home_connect(int fd[2])

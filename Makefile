@@ -18,7 +18,7 @@ $(BUILD)/build.ninja:
 	meson setup --prefix=$(prefix) $(BUILD)
 
 # Installs what is missing on Debian; 'make deps' alone takes everything.
-DEPS ?= build demo check conformance debian13 bench lint
+DEPS ?= build demo check conformance debian13 guest bench lint
 deps:
 	tools/deps.sh $(DEPS)
 
@@ -55,6 +55,12 @@ conformance-debian13: debian13
 	tests/conformance/fetch.sh $(BUILD)/conformance
 	TLSULP_SUITE=$(abspath $(BUILD)/conformance/linux) $(IN_DEBIAN13) tests/conformance/run.sh
 
+# Debian's kernels, which have the ULP, in QEMU: which home serves what.
+check-guest:
+	tools/deps.sh build guest
+	$(MAKE) all
+	TLSULP_BUILD=$(abspath $(BUILD)) tests/guest/run.sh
+
 bench:
 	tools/deps.sh build bench
 	$(MAKE) all
@@ -74,4 +80,4 @@ clean:
 	rm -rf $(BUILD) build-asan build-tsan
 
 .PHONY: all deps demo check conformance debian13 check-debian13 interop-debian13 \
-	conformance-debian13 bench install fmt lint clean
+	conformance-debian13 check-guest bench install fmt lint clean

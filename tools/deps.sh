@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# Usage: tools/deps.sh [build] [demo] [check] [conformance] [debian13] [bench] [lint]
-#        [fuzz]
+# Usage: tools/deps.sh [build] [demo] [check] [conformance] [debian13] [guest] [bench]
+#        [lint] [fuzz]
 # Installs the Debian packages of those purposes that are missing, and starts no service.
 set -euo pipefail
 
@@ -22,6 +22,11 @@ packages_for() {
 			procps xz-utils ca-certificates debian-archive-keyring
 		;;
 	debian13) echo debootstrap debian-archive-keyring ca-certificates mount util-linux ;;
+	guest)
+		packages_for demo
+		echo qemu-system-x86 busybox-static kmod cpio xz-utils ca-certificates \
+			debian-archive-keyring
+		;;
 	bench) echo 'nginx-light|nginx|nginx-core|nginx-full|nginx-extras' curl openssl wrk ;;
 	lint) echo clang-format cppcheck shellcheck ;;
 	fuzz) echo clang 'libclang-rt-14-dev|libclang-rt-dev' libcmocka-dev libssl-dev python3 ;;

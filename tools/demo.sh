@@ -100,7 +100,7 @@ EOF
 start_nginx() {
 	port=$(free_port)
 	write_config
-	"$tlsulp" run -- "$nginx" -e stderr -p "$dir" -c "$dir/nginx.conf" 2>"$dir/nginx.log" &
+	"$tlsulp" run --mode user -- "$nginx" -e stderr -p "$dir" -c "$dir/nginx.conf" 2>"$dir/nginx.log" &
 	nginx_pid=$!
 	for _ in $(seq 100); do
 		kill -0 "$nginx_pid" 2>/dev/null || fail "nginx did not start"

@@ -124,33 +124,46 @@ static void copies_find(int newfd, uint64_t cookie)
 	conn_each_fd(match);
 }
 
-/* No key is set that way here. Perhaps another process set one in the kernel. */
-static void not_ours(struct conn *c, int fd)
+/*
+ * @c was found under @fd and seems to have no key that way. Is it so, and libc's
+ * the call? Else the session ended meanwhile, which wiped its keys: then the
+ * number may be another TLS socket's by now, and plain bytes must not get there.
+ */
+static bool is_plain(struct conn *c, int fd)
 {
+	if (!conn_is_usable(c))
+		return false;
+	/* Perhaps another process set a key in the kernel. */
 	if (conn_is_kernels(c))
 		conn_leave_to_kernel(c, fd);
-	conn_unpin(c);
+	return true;
 }
 
 /* The connection of @fd, pinned, if records flow that way; else NULL. */
-static struct conn *pin_tx(int fd)
+static struct conn *pin_if(int fd, bool (*is_ours)(const struct conn *c))
 {
-	struct conn *c = conn_pin(fd);
+	struct conn *c;
 
-	if (!c || send_is_ours(c))
-		return c;
-	not_ours(c, fd);
-	return NULL;
+	while ((c = conn_pin(fd)) && !is_ours(c)) {
+		bool plain = is_plain(c, fd);
+
+		if (!plain && conn_owns(c, fd))
+			break; /* a child that was not counted in: the call says EBADF */
+		conn_unpin(c);
+		if (plain)
+			return NULL;
+	}
+	return c;
 }
 
-static struct conn *pin_rx(int fd)
+static inline struct conn *pin_tx(int fd)
 {
-	struct conn *c = conn_pin(fd);
+	return pin_if(fd, send_is_ours);
+}
 
-	if (!c || recv_is_ours(c))
-		return c;
-	not_ours(c, fd);
-	return NULL;
+static inline struct conn *pin_rx(int fd)
+{
+	return pin_if(fd, recv_is_ours);
 }
 
 static ssize_t unpin(struct conn *c, ssize_t result)

@@ -1,9 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# run.sh [SUITE...]: boots the kernels of Debian suites (bookworm and sid if none is named),
+# run.sh [--kernel-suite] [SUITE...]: boots the kernels of Debian suites (bookworm and sid if none is named),
 # which have the TLS ULP, in QEMU, and proves there which home serves what. Needs no KVM and
 # no root; a network only to get the kernels, once. The last line is "N passed, M failed".
+#
+# --kernel-suite: instead, the kernel's own TLS suite in auto mode, where the kernel and the
+# userspace home share the work; sid's kernel if none is named, for older ones do not pass it.
+# Without the tests that keep 12 or more processes busy for longer than the suite allows
+# an emulated machine.
 #
 # TLSULP_BUILD: the build tree (default: build). Kernels, initramfs and the consoles' logs
 # are in its folder guest/.
@@ -66,6 +71,17 @@ make_files() {
 	EOF
 }
 
+# As tests/conformance/run.sh does.
+make_kernel_suite() {
+	local suite=$build/conformance sources
+	"$here/../conformance/fetch.sh" "$suite" || exit 2
+	sources=$suite/linux/tools/testing/selftests
+	gcc -O2 -g -w -isystem "$suite/linux/include" -I "$sources" -o "$work/files/tls" \
+		"$sources/net/tls.c" || exit 2
+	/usr/bin/python3 "$here/../conformance/names.py" "$work/files/tls" |
+		grep -v mutliproc >"$work/files/names"
+}
+
 # Libraries that libtlsulp opens by name, under the names that it uses.
 aead_libraries() {
 	/sbin/ldconfig -p | grep -oE '/[^ ]*/(libIPSec_MB|libcrypto|libgcrypt)\.so\.[0-9]+$'
@@ -96,7 +112,7 @@ run_suite() {
 	make_initramfs "$suite" "$kernel"
 	# shellcheck disable=SC2046 # words
 	"$here/boot.sh" "$kernel/vmlinuz" "$work/$suite/initramfs" "$seconds" "$log" \
-		guest: $(words_for "$suite") || status=$?
+		guest: "$job" $(words_for "$suite") || status=$?
 	cat "$log"
 	p=$(grep -c '^ok ' "$log") f=$(grep -c '^not ok ' "$log")
 	if [ "$status" != 0 ] && [ "$f" = 0 ]; then
@@ -112,6 +128,13 @@ run_suite() {
 }
 passed=0 failed=0
 make_files
+job=homes
+if [ "${1-}" = --kernel-suite ]; then
+	shift
+	job=kernel-suite seconds=${TLSULP_GUEST_LIMIT:-1200}
+	make_kernel_suite
+	[ $# -gt 0 ] || set -- sid
+fi
 [ $# -gt 0 ] || set -- bookworm sid
 for suite in "$@"; do
 	run_suite "$suite"

@@ -14,7 +14,7 @@
 #define CONTROL_MAX 1024
 
 /* One go under the lock. *@rest: ciphertext is left that the socket did not take. */
-static size_t send_some(struct conn *c, int fd, struct source *s, uint8_t type, int flags, int *err,
+static size_t send_some(struct conn *c, int fd, struct source *s, int type, int flags, int *err,
 			bool *rest, bool *asleep)
 {
 	struct conn_guard g;
@@ -44,7 +44,7 @@ static ssize_t result(size_t done, int err, int flags)
 	return -1;
 }
 
-ssize_t send_source(struct conn *c, int fd, struct source *s, uint8_t type, int flags)
+ssize_t send_source(struct conn *c, int fd, struct source *s, int type, int flags)
 {
 	struct deadline deadline = { 0 };
 	bool rest, asleep = false;
@@ -76,10 +76,10 @@ ssize_t send_iov(struct conn *c, int fd, const struct iovec *iov, size_t count, 
 	if (err)
 		return result(0, err, flags);
 	iov_source_init(&source, &cursor);
-	return send_source(c, fd, &source.source, TLSULP_DATA, flags);
+	return send_source(c, fd, &source.source, TRANSMIT_JOIN, flags);
 }
 
-/* The record type that the control messages ask for, or negative errno. */
+/* The record type that the control messages ask for, TRANSMIT_JOIN, or negative errno. */
 static int control_type(const struct msghdr *msg, int flags)
 {
 	union {
@@ -87,7 +87,7 @@ static int control_type(const struct msghdr *msg, int flags)
 		struct cmsghdr align;
 	} control;
 	struct msghdr copy = { .msg_control = &control, .msg_controllen = msg->msg_controllen };
-	int type = TLSULP_DATA;
+	int type = TRANSMIT_JOIN;
 
 	if (!msg->msg_control || !msg->msg_controllen)
 		return type;

@@ -18,8 +18,8 @@ ssize_t send_iov(struct conn *c, int fd, const struct iovec *iov, size_t count, 
 
 /*
  * The loop behind every sending call: from @s, waiting as the socket's mode and
- * timeouts say. Also what sendfile and splice use.
+ * timeouts say. Also what sendfile uses. @type as for transmit().
  */
-ssize_t send_source(struct conn *c, int fd, struct source *s, uint8_t type, int flags);
+ssize_t send_source(struct conn *c, int fd, struct source *s, int type, int flags);
 
 #endif

@@ -141,7 +141,7 @@ ssize_t sendfile_tls(struct conn *c, int fd, int in_fd, off64_t *offset, size_t 
 	f.source.left = count;
 	if (mappable && c->session->tx.engine.zerocopy_ro)
 		f.source.direct = file_direct;
-	done = send_source(c, fd, &f.source, TLSULP_DATA, 0);
+	done = send_source(c, fd, &f.source, TRANSMIT_JOIN, 0);
 	if (done < 0 && errno == EFAULT && f.source.direct)
 		errno = EIO;
 	close_window(&f);

@@ -311,14 +311,15 @@ static int step(struct conn *c, int fd, struct source *s, uint8_t type, bool mor
 	return c->session->tx.rest_len ? -EAGAIN : 0;
 }
 
-size_t transmit(struct conn *c, int fd, struct source *s, uint8_t type, bool more, int *err)
+size_t transmit(struct conn *c, int fd, struct source *s, int type, bool more, int *err)
 {
+	uint8_t record_type = type == TRANSMIT_JOIN ? TLSULP_DATA : type;
 	size_t before = s->left;
 
 	*err = transmit_rest(c, fd);
-	if (!*err && type != TLSULP_DATA)
+	if (!*err && type != TRANSMIT_JOIN)
 		*err = transmit_open(c, fd, false);
 	while (!*err && s->left)
-		*err = step(c, fd, s, type, more);
+		*err = step(c, fd, s, record_type, more);
 	return before - s->left;
 }

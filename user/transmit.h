@@ -45,12 +45,15 @@ int transmit_rest(struct conn *c, int fd);
  */
 int transmit_open(struct conn *c, int fd, bool keep);
 
+/* Instead of a record type: data that joins the open record, if there is one. */
+#define TRANSMIT_JOIN 256
+
 /*
- * Send from @s in records of @type until it is empty or the socket is full;
- * with @more the last record stays open. Returns the bytes accepted (0 is
- * possible) and in *@err why it stopped early: 0, -EAGAIN, -ENOMEM, -EFAULT,
- * or the socket's errno. Rest may be left: see transmit_rest().
+ * Send from @s in records of @type, after ending an open one, until it is empty or the socket is
+ * full; with @more the last record stays open. Returns the bytes accepted (0 is possible) and in
+ * *@err why it stopped early: 0, -EAGAIN, -ENOMEM, -EFAULT, or the socket's errno. Rest may be
+ * left: see transmit_rest().
  */
-size_t transmit(struct conn *c, int fd, struct source *s, uint8_t type, bool more, int *err);
+size_t transmit(struct conn *c, int fd, struct source *s, int type, bool more, int *err);
 
 #endif

@@ -625,6 +625,22 @@ static void test_another_type_ends_the_open_record(void **state)
 	home_close(fd);
 }
 
+static void test_a_type_ends_the_open_record_even_if_it_is_data(void **state)
+{
+	struct tls_keys k;
+	int fd[2];
+
+	k = home_tx_pair(fd, V12, GCM, false);
+	assert_int_equal(tlsulp_send(fd[0], "open", 4, MSG_MORE), 4);
+	assert_int_equal(send_typed(fd[0], TLSULP_DATA, "data", 4, 0), 4);
+	next_record_is(fd[1], &k, TLSULP_DATA, "open", 4);
+	next_record_is(fd[1], &k, TLSULP_DATA, "data", 4);
+	assert_int_equal(tlsulp_send(fd[0], "open", 4, MSG_MORE), 4);
+	assert_int_equal(send_typed(fd[0], TLSULP_DATA, "", 0, 0), 0);
+	next_record_is(fd[1], &k, TLSULP_DATA, "open", 4);
+	home_close(fd);
+}
+
 static void test_close_and_shutdown_send_the_open_record(void **state)
 {
 	struct tls_keys k;
@@ -1103,6 +1119,7 @@ int main(void)
 		cmocka_unit_test(test_each_call_is_a_record_and_more_joins_them),
 		cmocka_unit_test(test_an_empty_send_makes_no_record),
 		cmocka_unit_test(test_another_type_ends_the_open_record),
+		cmocka_unit_test(test_a_type_ends_the_open_record_even_if_it_is_data),
 		cmocka_unit_test(test_close_and_shutdown_send_the_open_record),
 		cmocka_unit_test(test_the_payload_limit_cuts_the_records),
 		cmocka_unit_test(test_a_broken_pipe_raises_its_signal),

@@ -316,6 +316,10 @@ size_t transmit(struct conn *c, int fd, struct source *s, int type, bool more, i
 	uint8_t record_type = type == TRANSMIT_JOIN ? TLSULP_DATA : type;
 	size_t before = s->left;
 
+	/* Nothing to send and no record to end: what an earlier call left does not matter. */
+	*err = 0;
+	if (!before && (type == TRANSMIT_JOIN || !c->session->tx.engine.open_len))
+		return 0;
 	*err = transmit_rest(c, fd);
 	if (!*err && type != TRANSMIT_JOIN)
 		*err = transmit_open(c, fd, false);

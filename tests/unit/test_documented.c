@@ -611,6 +611,20 @@ static void test_an_empty_send_makes_no_record(void **state)
 	home_close(fd);
 }
 
+/* Nor does it wait for the peer to read what was sent before. */
+static void test_an_empty_send_needs_no_room(void **state)
+{
+	int fd[2];
+
+	home_tx_pair(fd, V13, GCM, false);
+	while (tlsulp_send(fd[0], text, MIB, MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(tlsulp_send(fd[0], "", 0, MSG_DONTWAIT), 0);
+	assert_int_equal(tlsulp_send(fd[0], "", 0, 0), 0);
+	assert_int_equal(send_typed(fd[0], 21, "", 0, 0), 0);
+	home_close(fd);
+}
+
 static void test_another_type_ends_the_open_record(void **state)
 {
 	struct tls_keys k;
@@ -1118,6 +1132,7 @@ int main(void)
 		cmocka_unit_test(test_bad_pointers_to_send),
 		cmocka_unit_test(test_each_call_is_a_record_and_more_joins_them),
 		cmocka_unit_test(test_an_empty_send_makes_no_record),
+		cmocka_unit_test(test_an_empty_send_needs_no_room),
 		cmocka_unit_test(test_another_type_ends_the_open_record),
 		cmocka_unit_test(test_a_type_ends_the_open_record_even_if_it_is_data),
 		cmocka_unit_test(test_close_and_shutdown_send_the_open_record),

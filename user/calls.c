@@ -710,6 +710,7 @@ int call_new_fd(int fd)
 	if (fd >= 0) {
 		conn_forget(fd);
 		readiness_forget(fd);
+		readiness_new_number(fd);
 	}
 	return fd;
 }

@@ -17,6 +17,7 @@ struct reg {
 	uint32_t events;
 	uint64_t data;
 	bool disarmed; /* EPOLLONESHOT: reported, and not asked for again */
+	uint16_t use; /* of the set's number: another one, and the registration is gone */
 	uint32_t hidden_seen; /* EPOLLET: which hidden record or error was reported */
 	struct reg *more;
 };
@@ -33,24 +34,31 @@ struct index_entry {
 };
 
 static struct reg regs[FDTAB_SIZE];
+static uint16_t uses[FDTAB_SIZE]; /* of each number by an epoll set, one after the other; 0: none */
 static struct index_entry index_table[INDEX_SIZE];
 static struct lock reg_lock;
+
+static bool is_live(const struct reg *r)
+{
+	return r->epfd && r->use == __atomic_load_n(&uses[r->epfd - 1], __ATOMIC_RELAXED);
+}
 
 static struct reg *reg_find(int fd, int epfd)
 {
 	struct reg *r = (unsigned int)fd < FDTAB_SIZE ? &regs[fd] : NULL;
 
-	while (r && r->epfd != epfd + 1)
+	while (r && (r->epfd != epfd + 1 || !is_live(r)))
 		r = r->more;
 	return r;
 }
 
 static struct reg *reg_make(int fd)
 {
-	struct reg *r = &regs[fd];
+	struct reg *r;
 
-	if (!r->epfd)
-		return r;
+	for (r = &regs[fd]; r; r = r->more)
+		if (!is_live(r))
+			return r;
 	r = calloc(1, sizeof(*r));
 	if (r) {
 		r->more = regs[fd].more;
@@ -102,6 +110,8 @@ static void reg_set(int epfd, int fd, const struct epoll_event *event)
 {
 	struct reg *r = reg_find(fd, epfd);
 
+	if (!uses[epfd])
+		uses[epfd] = 1;
 	if (!r)
 		r = reg_make(fd);
 	if (!r)
@@ -110,6 +120,7 @@ static void reg_set(int epfd, int fd, const struct epoll_event *event)
 	r->events = event->events;
 	r->data = event->data.u64;
 	r->disarmed = false;
+	r->use = uses[epfd];
 	r->hidden_seen = 0;
 	index_add(epfd, r->data, fd);
 }
@@ -127,7 +138,8 @@ int readiness_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	int got = real.epoll_ctl(epfd, op, fd, event);
 	struct lock_guard g;
 
-	if (got || (unsigned int)fd >= FDTAB_SIZE || process_is_vfork_child())
+	if (got || (unsigned int)fd >= FDTAB_SIZE || (unsigned int)epfd >= FDTAB_SIZE ||
+	    process_is_vfork_child())
 		return got;
 	lock_enter(&reg_lock, &g);
 	if (op == EPOLL_CTL_DEL)
@@ -136,6 +148,13 @@ int readiness_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 		reg_set(epfd, fd, event);
 	lock_leave(&reg_lock, &g);
 	return got;
+}
+
+void readiness_new_number(int fd)
+{
+	if ((unsigned int)fd < FDTAB_SIZE && __atomic_load_n(&uses[fd], __ATOMIC_RELAXED) &&
+	    !process_is_vfork_child())
+		__atomic_add_fetch(&uses[fd], 1, __ATOMIC_RELAXED);
 }
 
 void readiness_before_fork(void)

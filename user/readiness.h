@@ -58,6 +58,9 @@ void readiness_no_sleepers(void);
 void readiness_before_fork(void);
 void readiness_after_fork(bool child);
 
+/* The kernel gave the number @fd anew: an epoll set that had it is no more. */
+void readiness_new_number(int fd);
+
 /* The number @fd is gone: its registrations are too. */
 void readiness_forget(int fd);
 

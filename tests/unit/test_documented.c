@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include "tests/unit/home.h"
+#include "user/calls.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -10,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -859,6 +861,27 @@ static void test_a_key_update_pauses_reading(void **state)
 	home_close(fd);
 }
 
+/* Whose event it is stays certain when a set has the number of one that was closed. */
+static void test_an_epoll_set_forgets_what_its_number_had(void **state)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	struct tls_keys k;
+	int fd[2], other[2], set;
+
+	k = home_rx_pair(fd, V13, GCM);
+	home_rx_pair(other, V13, GCM);
+	set = call_new_fd(epoll_create1(0));
+	assert_int_equal(tlsulp_epoll_ctl(set, EPOLL_CTL_ADD, other[1], &ev), 0);
+	tlsulp_close(set);
+	assert_int_equal(call_new_fd(epoll_create1(0)), set);
+	assert_int_equal(tlsulp_epoll_ctl(set, EPOLL_CTL_ADD, fd[1], &ev), 0);
+	raw_write(fd[0], wire, record_seal(&k, 0, TLSULP_DATA, text, 100, wire) - 1);
+	assert_int_equal(tlsulp_epoll_wait(set, &ev, 1, 0), 0);
+	tlsulp_close(set);
+	home_close(fd);
+	home_close(other);
+}
+
 static void test_readable_means_a_whole_record(void **state)
 {
 	struct tls_keys k;
@@ -1145,6 +1168,7 @@ int main(void)
 		cmocka_unit_test(test_a_call_never_mixes_types),
 		cmocka_unit_test(test_peeking_takes_nothing),
 		cmocka_unit_test(test_a_key_update_pauses_reading),
+		cmocka_unit_test(test_an_epoll_set_forgets_what_its_number_had),
 		cmocka_unit_test(test_readable_means_a_whole_record),
 		cmocka_unit_test(test_splice_leaves_control_records),
 		cmocka_unit_test(test_bad_records_end_the_stream_after_the_good_ones),

@@ -373,10 +373,10 @@ void linger_before_close(struct conn *c, int fd)
 		return;
 	if (flush(c, fd, with_open) || (ms > 0 && wait_out(c, fd, with_open, ms)))
 		return;
-	if (keep_by_duplicate(c, fd, with_open))
-		readiness_remove(fd); /* or epoll would go on reporting the dead number */
-	else
+	if (!keep_by_duplicate(c, fd, with_open))
 		wait_out(c, fd, with_open, FULL_WAIT_MS);
+	else if (with_open) /* the last holder: or epoll would go on reporting the dead number */
+		readiness_remove(fd);
 }
 
 bool linger_before_shutdown(struct conn *c, int fd, int how)

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define V12 TLSULP_VERSION_1_2
@@ -882,6 +883,34 @@ static void test_an_epoll_set_forgets_what_its_number_had(void **state)
 	home_close(other);
 }
 
+/* A parent that closes with a rest takes nothing out of the epoll set that its child waits on. */
+static void test_a_close_leaves_the_childs_epoll_alone(void **state)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int fd[2], go[2], set = call_new_fd(epoll_create1(0)), status;
+	pid_t child;
+
+	home_tx_pair(fd, V13, GCM, false);
+	while (tlsulp_send(fd[0], text, MIB, MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(tlsulp_epoll_ctl(set, EPOLL_CTL_ADD, fd[0], &ev), 0);
+	assert_int_equal(pipe(go), 0);
+	child = fork();
+	if (!child) {
+		close(fd[1]);
+		_exit(read(go[0], got, 1) != 1 || tlsulp_epoll_wait(set, &ev, 1, 10000) != 1);
+	}
+	tlsulp_close(fd[0]);
+	raw_write(fd[1], "plain", 5);
+	raw_write(go[1], "", 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	close(fd[1]);
+	close(go[0]);
+	close(go[1]);
+	tlsulp_close(set);
+}
+
 static void test_readable_means_a_whole_record(void **state)
 {
 	struct tls_keys k;
@@ -1169,6 +1198,7 @@ int main(void)
 		cmocka_unit_test(test_peeking_takes_nothing),
 		cmocka_unit_test(test_a_key_update_pauses_reading),
 		cmocka_unit_test(test_an_epoll_set_forgets_what_its_number_had),
+		cmocka_unit_test(test_a_close_leaves_the_childs_epoll_alone),
 		cmocka_unit_test(test_readable_means_a_whole_record),
 		cmocka_unit_test(test_splice_leaves_control_records),
 		cmocka_unit_test(test_bad_records_end_the_stream_after_the_good_ones),

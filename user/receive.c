@@ -607,35 +607,50 @@ static int peek_held(struct conn *c, struct rx_request *rq)
 	return rq->call.type == TLSULP_DATA ? 0 : RX_STOP;
 }
 
-int receive_peek(struct conn *c, int fd, struct rx_request *rq, size_t *seen)
+/* The stream has ended, and the @seen bytes in the queue are all that is left of it. */
+static bool is_all(int fd, size_t seen)
+{
+	int queued = 0;
+
+	return at_end(fd) && !ioctl(fd, FIONREAD, &queued) && (size_t)queued == seen;
+}
+
+/* What the queue has behind the kept record. */
+static int peek_queue(struct conn *c, int fd, struct rx_request *rq, size_t *seen)
 {
 	struct session_rx *rx = &c->session->rx;
 	struct scratch *scratch = scratch_get();
-	size_t known;
-	ssize_t got;
+	size_t known = rx->engine.header_len;
+	/* With its last byte in the queue the record before has hidden the next header. */
+	ssize_t got = queue_peek(fd, scratch->peek + known, SCRATCH_PEEK_SIZE - known);
 	int err;
 
-	*seen = 0;
-	if (!scratch)
-		return -ENOMEM;
-	err = receive_hold(c, fd, true);
-	if (err)
-		return err;
-	known = rx->engine.header_len;
-	err = peek_held(c, rq);
-	if (err || !rq->cursor.left || rx->engine.paused)
-		return err;
-	/* With its last byte in the queue the record before has hidden the next header. */
-	got = queue_peek(fd, scratch->peek + known, SCRATCH_PEEK_SIZE - known);
+	*seen = got > 0 ? got : 0;
 	if (got <= rx->tail)
 		return -EAGAIN;
-	*seen = got;
 	memcpy(scratch->peek + rx->tail, rx->engine.header, known);
 	if (conn_rx_key(c))
 		return -ENOMEM;
 	err = peek_on(c, rq, scratch->peek + rx->tail, known + got - rx->tail);
 	/* No more can be seen at once: this is all that a peek gives, whatever it waits for. */
 	return err == -EAGAIN && got + known >= SCRATCH_PEEK_SIZE ? RX_STOP : err;
+}
+
+int receive_peek(struct conn *c, int fd, struct rx_request *rq, size_t *seen)
+{
+	int err;
+
+	*seen = 0;
+	if (!scratch_get())
+		return -ENOMEM;
+	err = receive_hold(c, fd, true);
+	if (err)
+		return err;
+	err = peek_held(c, rq);
+	if (err || !rq->cursor.left || c->session->rx.engine.paused)
+		return err;
+	err = peek_queue(c, fd, rq, seen);
+	return err == -EAGAIN && is_all(fd, *seen) ? RX_STOP : err;
 }
 
 /* ---- readiness ---- */

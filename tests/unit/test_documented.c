@@ -840,6 +840,24 @@ static int readable(int fd)
 	return tlsulp_poll(&p, 1, 50);
 }
 
+/* MSG_WAITALL for more than there will ever be: the end answers a peek too. */
+static void test_a_peek_for_all_ends_with_the_stream(void **state)
+{
+	static const size_t sizes[] = { 1, 100, 40000 };
+	int fd[2];
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		home_tx_pair(fd, V13, GCM, true);
+		assert_int_equal(tlsulp_send(fd[0], text, sizes[i], 0), sizes[i]);
+		assert_int_equal(tlsulp_shutdown(fd[0], SHUT_WR), 0);
+		assert_int_equal(tlsulp_recv(fd[1], got, 50000, MSG_PEEK | MSG_WAITALL), sizes[i]);
+		assert_int_equal(tlsulp_recv(fd[1], got, 50000, 0), sizes[i]);
+		assert_memory_equal(got, text, sizes[i]);
+		assert_int_equal(tlsulp_recv(fd[1], got, 50000, MSG_PEEK | MSG_WAITALL), 0);
+		home_close(fd);
+	}
+}
+
 static void test_a_key_update_pauses_reading(void **state)
 {
 	struct tls_keys k, next = keys_seeded(V13, GCM, 2);
@@ -1196,6 +1214,7 @@ int main(void)
 		cmocka_unit_test(test_control_records_without_room_stay),
 		cmocka_unit_test(test_a_call_never_mixes_types),
 		cmocka_unit_test(test_peeking_takes_nothing),
+		cmocka_unit_test(test_a_peek_for_all_ends_with_the_stream),
 		cmocka_unit_test(test_a_key_update_pauses_reading),
 		cmocka_unit_test(test_an_epoll_set_forgets_what_its_number_had),
 		cmocka_unit_test(test_a_close_leaves_the_childs_epoll_alone),

@@ -234,7 +234,7 @@ ssize_t tlsulp_sendmsg(int fd, const struct msghdr *msg, int flags)
 	struct conn *c = pin_tx(fd);
 
 	if (c)
-		return unpin(c, send_msg(c, fd, msg, flags));
+		return unpin(c, send_msg(c, fd, msg, flags, NULL));
 	return rights_sendmsg(fd, msg, flags);
 }
 
@@ -242,15 +242,16 @@ int tlsulp_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 {
 	struct conn *c = pin_tx(fd);
 	unsigned int done = 0;
+	bool whole = true;
 	ssize_t got = 0;
 
 	if (!c)
 		return rights_sendmmsg(fd, msgs, n, flags);
-	for (; done < n; done++) {
-		got = send_msg(c, fd, &msgs[done].msg_hdr, flags);
+	while (done < n && whole) { /* a message that went out in part is the last */
+		got = send_msg(c, fd, &msgs[done].msg_hdr, flags, &whole);
 		if (got < 0)
 			break;
-		msgs[done].msg_len = got;
+		msgs[done++].msg_len = got;
 	}
 	return unpin(c, done ? (ssize_t)done : got);
 }

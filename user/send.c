@@ -109,8 +109,9 @@ static int control_type(const struct msghdr *msg, int flags)
 	return type;
 }
 
-ssize_t send_msg(struct conn *c, int fd, const struct msghdr *user, int flags)
+ssize_t send_msg(struct conn *c, int fd, const struct msghdr *user, int flags, bool *whole)
 {
+	ssize_t done;
 	struct iov_cursor cursor;
 	struct iov_source source;
 	struct msghdr msg;
@@ -126,5 +127,8 @@ ssize_t send_msg(struct conn *c, int fd, const struct msghdr *user, int flags)
 	if (type < 0)
 		return result(0, type, flags);
 	iov_source_init(&source, &cursor);
-	return send_source(c, fd, &source.source, type, flags);
+	done = send_source(c, fd, &source.source, type, flags);
+	if (whole)
+		*whole = !source.source.left;
+	return done;
 }

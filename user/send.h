@@ -12,7 +12,8 @@ static inline bool send_is_ours(const struct conn *c)
 	return tls_tx_is_set(&c->session->tx.engine);
 }
 
-ssize_t send_msg(struct conn *c, int fd, const struct msghdr *msg, int flags);
+/* *@whole, unless NULL: nothing of the message is left to send. */
+ssize_t send_msg(struct conn *c, int fd, const struct msghdr *msg, int flags, bool *whole);
 ssize_t send_iov(struct conn *c, int fd, const struct iovec *iov, size_t count, int flags,
 		 int too_many);
 

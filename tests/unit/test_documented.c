@@ -642,6 +642,24 @@ static void test_another_type_ends_the_open_record(void **state)
 	home_close(fd);
 }
 
+/* Nothing may follow a message of which a part is still to come. */
+static void test_a_short_message_ends_sendmmsg(void **state)
+{
+	struct iovec first[2] = { { text, TLS_PAYLOAD_MAX + 100 }, { bad_page(), 10 } };
+	struct iovec second = { "second", 6 };
+	struct mmsghdr msgs[2] = { { { .msg_iov = first, .msg_iovlen = 2 }, 0 },
+				   { { .msg_iov = &second, .msg_iovlen = 1 }, 0 } };
+	struct tls_keys k;
+	int fd[2];
+
+	k = home_tx_pair(fd, V13, GCM, false);
+	assert_int_equal(tlsulp_sendmmsg(fd[0], msgs, 2, 0), 1);
+	assert_int_equal(msgs[0].msg_len, TLS_PAYLOAD_MAX);
+	next_record_is(fd[1], &k, TLSULP_DATA, text, TLS_PAYLOAD_MAX);
+	assert_true(raw_is_empty(fd[1]));
+	home_close(fd);
+}
+
 static void test_a_type_ends_the_open_record_even_if_it_is_data(void **state)
 {
 	struct tls_keys k;
@@ -1204,6 +1222,7 @@ int main(void)
 		cmocka_unit_test(test_an_empty_send_makes_no_record),
 		cmocka_unit_test(test_an_empty_send_needs_no_room),
 		cmocka_unit_test(test_another_type_ends_the_open_record),
+		cmocka_unit_test(test_a_short_message_ends_sendmmsg),
 		cmocka_unit_test(test_a_type_ends_the_open_record_even_if_it_is_data),
 		cmocka_unit_test(test_close_and_shutdown_send_the_open_record),
 		cmocka_unit_test(test_the_payload_limit_cuts_the_records),

@@ -61,6 +61,14 @@ check-guest:
 	$(MAKE) all
 	TLSULP_BUILD=$(abspath $(BUILD)) tests/guest/run.sh
 
+# Random calls against a model: SOAK_SEED=N for the same ones again.
+SOAK_SECONDS ?= 600
+SOAK_SEED ?=
+soak:
+	tools/deps.sh build
+	$(MAKE) all
+	tests/model/run.sh $(BUILD) $(SOAK_SECONDS) $(SOAK_SEED)
+
 bench:
 	tools/deps.sh build bench
 	$(MAKE) all
@@ -80,4 +88,4 @@ clean:
 	rm -rf $(BUILD) build-asan build-tsan
 
 .PHONY: all deps demo check conformance debian13 check-debian13 interop-debian13 \
-	conformance-debian13 check-guest bench install fmt lint clean
+	conformance-debian13 check-guest soak bench install fmt lint clean

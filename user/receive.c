@@ -724,8 +724,10 @@ bool receive_is_ready(struct conn *c, int fd)
 		}
 		return true;
 	}
-	if (!err && !ioctl(fd, FIONREAD, &queued) && (size_t)queued >= receive_missing(rx))
+	if (!err && !ioctl(fd, FIONREAD, &queued) && (size_t)queued >= receive_missing(rx)) {
+		receive_settle(c, fd, false); /* the header left the queue: the mark counted it */
 		return true;
+	}
 	if (at_end(fd))
 		return true;
 	/*

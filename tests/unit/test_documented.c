@@ -898,6 +898,21 @@ static void test_a_key_update_pauses_reading(void **state)
 	home_close(fd);
 }
 
+/* To ask changes nothing, not even with a record shorter than what a read waits for. */
+static void test_readable_stays_readable(void **state)
+{
+	struct tls_keys k;
+	int fd[2];
+
+	k = home_rx_pair(fd, V13, GCM);
+	assert_fails(tlsulp_recv(fd[1], got, 100, MSG_DONTWAIT), EAGAIN);
+	raw_write(fd[0], wire, record_seal(&k, 0, TLSULP_DATA, text, 2, wire));
+	assert_int_equal(readable(fd[1]), 1);
+	assert_int_equal(readable(fd[1]), 1);
+	assert_int_equal(tlsulp_recv(fd[1], got, 100, 0), 2);
+	home_close(fd);
+}
+
 /* Whose event it is stays certain when a set has the number of one that was closed. */
 static void test_an_epoll_set_forgets_what_its_number_had(void **state)
 {
@@ -1235,6 +1250,7 @@ int main(void)
 		cmocka_unit_test(test_peeking_takes_nothing),
 		cmocka_unit_test(test_a_peek_for_all_ends_with_the_stream),
 		cmocka_unit_test(test_a_key_update_pauses_reading),
+		cmocka_unit_test(test_readable_stays_readable),
 		cmocka_unit_test(test_an_epoll_set_forgets_what_its_number_had),
 		cmocka_unit_test(test_a_close_leaves_the_childs_epoll_alone),
 		cmocka_unit_test(test_readable_means_a_whole_record),

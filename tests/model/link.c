@@ -14,7 +14,11 @@
 #include "tests/unit/evp.h"
 
 #define SETTLE_TRIES 20
-#define SURE_TRIES 150000
+#define SURE_TRIES 400000
+#define SABOTAGED_TRIES 20000
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44 /* Linux 6.15 */
+#endif
 /* A socket takes so much whatever its buffers are, if they are not small. */
 #define SURE_ROOM 16000
 #define SURE_RECORDS 24
@@ -53,7 +57,7 @@ static void connect_pair(int fd[2])
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct sockaddr *a = v6 ? (struct sockaddr *)&a6 : (struct sockaddr *)&a4;
 	socklen_t len = v6 ? sizeof(a6) : sizeof(a4);
-	int listener = socket(a->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int listener = socket(a->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), patience_ms = 1000;
 
 	fd[0] = socket(a->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (w->small) {
@@ -65,6 +69,9 @@ static void connect_pair(int fd[2])
 	must(!connect(fd[0], a, len), "connect");
 	fd[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	must(fd[1] >= 0, "accept");
+	/* A full receive buffer drops segments, and TCP doubles its patience each time. */
+	for (int i = 0; i < 2; i++)
+		setsockopt(fd[i], IPPROTO_TCP, TCP_RTO_MAX_MS, &patience_ms, sizeof(patience_ms));
 	close(listener);
 }
 
@@ -309,7 +316,10 @@ bool has_room(int dir, size_t more)
 struct there link_there(int dir)
 {
 	bool sure = has_room(dir, 0) && !w->streaming[dir];
-	int tries = w->streaming[dir] ? 0 : sure ? SURE_TRIES : SETTLE_TRIES;
+	int tries = w->streaming[dir] ? 0
+		    : !sure           ? SETTLE_TRIES
+		    : w->sabotage     ? SABOTAGED_TRIES
+				      : SURE_TRIES;
 	struct timespec pause = { 0, 100000 };
 
 	for (int i = 0; i < tries; i++) {

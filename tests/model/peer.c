@@ -136,8 +136,7 @@ void peer_pump(size_t n)
 	w->given += put;
 }
 
-/* Into OpenSSL's memory what the socket has. */
-static void fill_bio(void)
+void peer_fill(void)
 {
 	static uint8_t raw[65536];
 	ssize_t n;
@@ -171,7 +170,7 @@ void peer_take(void)
 	bool got;
 
 	note("OpenSSL reads up to %zu", room);
-	fill_bio();
+	peer_fill();
 	got = SSL_read_ex(ssl(), text, room, &n) == 1;
 	collect(closed); /* the answer to a KeyUpdate */
 	if (!got) {

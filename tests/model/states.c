@@ -295,17 +295,39 @@ static void close_all(int e)
 		close(ends[e].fd[--ends[e].count]);
 }
 
+/* Meanwhile OpenSSL's socket is read: who exits waits for a peer that does not. */
 static void wait_child(pid_t pid)
 {
-	int status;
+	bool reads = w->openssl && !in_child && ends[1].count;
+	int status, got;
 
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
+	while ((got = waitpid(pid, &status, reads ? WNOHANG : 0)) <= 0) {
+		if (got < 0 && errno != EINTR)
 			differ("waitpid: %s", error_name(errno));
+		if (!got) {
+			peer_fill();
+			usleep(1000);
+		}
+	}
 	if (w->failed)
 		_exit(1);
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
 		differ("a child ended with status %#x", status);
+}
+
+static bool can_go_on(int e)
+{
+	const struct model *m = &w->dir[!e];
+
+	return is_ulp(e) && w->rx_set[!e] && m->count && !m->paused;
+}
+
+/* Read what a child may have left unsent, or its exit takes ten seconds. */
+static void make_room(void)
+{
+	for (int e = 0; e < 2; e++)
+		for (int i = 0; i < 300 && can_go_on(e); i++)
+			step_recv(e);
 }
 
 /* A child takes some steps and ends, with or without closing its numbers. */
@@ -328,6 +350,8 @@ void step_child(int e)
 	}
 	in_child = true;
 	walk_steps(until);
+	if (!one_in(8))
+		make_room();
 	note("the child ends");
 	if (closes) {
 		close_all(0);

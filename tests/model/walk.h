@@ -141,6 +141,7 @@ void peer_setup(void);
 void peer_send(void);
 void peer_pump(size_t n);
 void peer_take(void);
+void peer_fill(void); /* into OpenSSL's memory what the socket has */
 void peer_key_update(void);
 void peer_shutdown(void);
 bool peer_has_pending(void);

@@ -83,7 +83,7 @@ static uint64_t cookie_of(int fd)
 
 static void add_copy(struct conn *c, int fd)
 {
-	if (!fdtab_get(fd) && cookie_of(fd) == c->session->cookie)
+	if (!fdtab_get(fd) && cookie_of(fd) == conn_session(c)->cookie)
 		conn_add_fd(c, fd);
 	if (fdtab_get(fd) == c)
 		streams_take(fd);
@@ -113,7 +113,7 @@ static __thread struct {
 
 static void match(int fd, struct conn *c)
 {
-	if (!fdtab_get(wanted.fd) && c->session->cookie == wanted.cookie)
+	if (!fdtab_get(wanted.fd) && conn_session(c)->cookie == wanted.cookie)
 		conn_add_fd(c, wanted.fd);
 }
 

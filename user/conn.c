@@ -95,7 +95,9 @@ void conn_unpin(struct conn *c)
 
 bool conn_is_usable(const struct conn *c)
 {
-	return c->session->generation == c->generation && c->session->magic == SESSION_MAGIC;
+	const struct session *s = conn_session(c);
+
+	return s->generation == c->generation && s->magic == SESSION_MAGIC;
 }
 
 /* ---- forks ---- */
@@ -233,11 +235,11 @@ struct conn *conn_pin(int fd)
 static struct lock *take(struct conn *c, int fd, bool tx)
 {
 	for (;;) {
-		struct session *s = __atomic_load_n(&c->session, __ATOMIC_ACQUIRE);
+		struct session *s = conn_session(c);
 		struct lock *l = tx ? &s->tx_lock : &s->rx_lock;
 		int err = lock_take(l);
 
-		if (s != __atomic_load_n(&c->session, __ATOMIC_ACQUIRE)) {
+		if (s != conn_session(c)) {
 			lock_drop(l);
 			continue;
 		}
@@ -282,7 +284,7 @@ static void check_sane(struct conn *c, int fd, bool tx)
 
 static void keep_signals_off(const struct conn *c, struct conn_guard *g)
 {
-	if (__builtin_expect(session_is_shared(c->session), 0))
+	if (__builtin_expect(session_is_shared(conn_session(c)), 0))
 		lock_mask_signals(&g->signals);
 	else
 		lock_block_signals(&g->signals);

@@ -49,6 +49,12 @@ static inline bool conn_owns(const struct conn *c, int fd)
 	return fdtab_get(fd) == c;
 }
 
+/* Its session, where no lock keeps that from moving. */
+static inline struct session *conn_session(const struct conn *c)
+{
+	return __atomic_load_n(&c->session, __ATOMIC_ACQUIRE);
+}
+
 /* Signals blocked and tx_lock or rx_lock held. */
 struct conn_guard {
 	struct lock_guard signals;

@@ -281,7 +281,7 @@ static bool is_due(struct reg *r, const struct session_rx *rx)
 static void scan_fd(int fd, struct conn *c)
 {
 	struct epoll_event none = { 0 };
-	const struct session_rx *rx = &c->session->rx;
+	const struct session_rx *rx = &conn_session(c)->rx;
 	struct lock_guard g;
 	struct reg *r;
 	bool due;

@@ -340,7 +340,7 @@ static bool keep_by_duplicate(struct conn *c, int fd, bool with_open)
 
 static bool has_something(const struct conn *c)
 {
-	const struct session_tx *tx = &c->session->tx;
+	const struct session_tx *tx = &conn_session(c)->tx;
 
 	return tx->rest_len || tx->engine.open_len;
 }
@@ -361,7 +361,7 @@ void linger_before_close(struct conn *c, int fd)
 	bool with_open;
 	int ms;
 
-	if (!tls_tx_is_set(&c->session->tx.engine))
+	if (!tls_tx_is_set(&conn_session(c)->tx.engine))
 		return;
 	if (c->fds > 1)
 		return; /* another number carries on, see do_note() */
@@ -384,7 +384,7 @@ bool linger_before_shutdown(struct conn *c, int fd, int how)
 	struct conn_guard g;
 	bool left;
 
-	if (how == SHUT_RD || !tls_tx_is_set(&c->session->tx.engine) || flush(c, fd, true))
+	if (how == SHUT_RD || !tls_tx_is_set(&conn_session(c)->tx.engine) || flush(c, fd, true))
 		return false;
 	left = add_note((struct note){ c, fd, THEN_SHUTDOWN, how, true });
 	if (!left) {

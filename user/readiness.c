@@ -46,7 +46,7 @@ bool readiness_is_true(int fd)
 
 	if (!c)
 		return true;
-	if (tls_rx_is_set(&c->session->rx.engine) && !conn_enter_rx(c, fd, &g)) {
+	if (tls_rx_is_set(&conn_session(c)->rx.engine) && !conn_enter_rx(c, fd, &g)) {
 		ready = receive_is_ready(c, fd);
 		conn_leave_rx(c, &g);
 	}
@@ -64,7 +64,7 @@ bool readiness_is_hidden(int fd)
 	if (!c)
 		return false;
 	/* Most connections never have anything hidden: they are spared the lock. */
-	if (__atomic_load_n(&c->session->rx.hidden_seq, __ATOMIC_SEQ_CST)) {
+	if (__atomic_load_n(&conn_session(c)->rx.hidden_seq, __ATOMIC_SEQ_CST)) {
 		err = conn_enter_rx(c, fd, &g);
 		hidden = err == -EBADMSG || (!err && receive_is_hidden(&c->session->rx));
 		if (!err)

@@ -27,7 +27,7 @@ void recv_will_wait(struct conn *c)
  */
 static void has_waited(struct conn *c)
 {
-	uint32_t *waiters = &c->session->rx.waiters;
+	uint32_t *waiters = &conn_session(c)->rx.waiters;
 	uint32_t n = __atomic_load_n(waiters, __ATOMIC_RELAXED);
 
 	while (conn_is_usable(c) && n &&
@@ -38,7 +38,7 @@ static void has_waited(struct conn *c)
 
 int recv_wait(struct conn *c, int fd, size_t want, struct deadline *d)
 {
-	struct session_rx *rx = &c->session->rx;
+	struct session_rx *rx = &conn_session(c)->rx;
 	int err = rx->engine.stopped ? wait_hangup(fd, d) : wait_readable(fd, want, d);
 
 	has_waited(c);
@@ -53,31 +53,46 @@ static size_t target_of(const struct session_rx *rx, size_t room, int flags)
 	return (flags & MSG_WAITALL) || room < lowat ? room : lowat;
 }
 
-/*
- * One go under the lock. -EAGAIN with *@want: recv_wait() for so many bytes in
- * the queue; with *@want 0: not to be waited for.
- */
-static int recv_some(struct conn *c, int fd, struct rx_request *rq, int flags, size_t target,
-		     size_t *want, bool *asleep)
+/* One receiving call on its way. */
+struct recv_call {
+	int flags;
+	size_t target;
+	struct scratch *scratch; /* NULL: it may not look at the queue first */
+	size_t want; /* after -EAGAIN: wait for so many bytes in the queue; 0: do not wait */
+	bool asleep;
+};
+
+#define RECV_LOOK 100 /* besides the results of receive(): look at the queue's front */
+
+static void will_wait(struct conn *c, struct recv_call *call)
+{
+	recv_will_wait(c);
+	asleep_begin(c, &call->asleep);
+}
+
+/* One go under the lock. */
+static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_call *call)
 {
 	struct conn_guard g;
 	size_t seen = 0;
 	int err = conn_enter_rx(c, fd, &g);
 
-	*want = 0;
+	call->want = 0;
 	if (err)
 		return err;
-	if (flags & MSG_PEEK)
+	if (call->scratch && receive_is_idle(&c->session->rx)) {
+		rq->front.taken = c->session->rx.taken;
+		err = RECV_LOOK;
+	} else if (call->flags & MSG_PEEK) {
 		err = receive_peek(c, fd, rq, &seen);
-	else
+	} else {
 		err = receive(c, fd, rq);
-	if (err == -EAGAIN && rq->done < target && !wait_is_nonblocking(fd, flags))
-		*want = seen + 1;
-	receive_settle(c, fd, err == -EAGAIN);
-	if (*want) {
-		recv_will_wait(c);
-		asleep_begin(c, asleep);
 	}
+	if (err == -EAGAIN && rq->done < call->target && !wait_is_nonblocking(fd, call->flags))
+		call->want = seen + 1;
+	receive_settle(c, fd, err == -EAGAIN || err == RECV_LOOK);
+	if (call->want || err == RECV_LOOK)
+		will_wait(c, call);
 	conn_leave_rx(c, &g);
 	return err;
 }
@@ -86,79 +101,64 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, int flags, s
  * A call that finds nothing begun looks at the queue as plain TCP's would, waiting
  * if it is to: one system call tells what is there. 0 or negative errno.
  */
-static int look_at_front(struct conn *c, int fd, struct scratch *scratch, struct rx_request *rq,
-			 int flags, bool *asleep)
+static int look_at_front(struct conn *c, int fd, struct rx_request *rq, struct recv_call *call)
 {
-	struct session_rx *rx;
-	struct conn_guard g;
-	ssize_t got;
-	int err = conn_enter_rx(c, fd, &g);
-	bool idle;
+	uint8_t *front = call->scratch->front;
+	ssize_t got =
+		real.recv(fd, front, SCRATCH_FRONT_SIZE, MSG_PEEK | (call->flags & MSG_DONTWAIT));
+	int err = got < 0 ? -errno : 0;
 
-	if (err)
-		return err;
-	rx = &c->session->rx;
-	idle = receive_is_idle(rx);
-	if (idle) {
-		rq->front.taken = rx->taken;
-		receive_settle(c, fd, true);
-		recv_will_wait(c);
-		asleep_begin(c, asleep);
-	}
-	conn_leave_rx(c, &g);
-	if (!idle)
-		return 0;
-	got = real.recv(fd, scratch->front, sizeof(scratch->front),
-			MSG_PEEK | (flags & MSG_DONTWAIT));
-	err = got < 0 ? -errno : 0;
 	has_waited(c);
-	rq->front.bytes = scratch->front;
+	rq->front.bytes = front;
 	rq->front.len = got > 0 ? got : 0;
+	call->scratch = NULL;
 	return err;
 }
 
-static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, int flags, bool *asleep)
+static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, struct recv_call *call)
 {
 	struct rx_request start = *rq;
 	struct deadline deadline = { 0 };
-	size_t target = target_of(&c->session->rx, rq->cursor.left, flags);
-	size_t want;
 	int err;
 
-	fd = asleep_number(c, fd);
 	for (;;) {
-		err = recv_some(c, fd, rq, flags, target, &want, asleep);
+		err = recv_some(c, fd, rq, call);
 		if (err == RX_EOF && !rq->done && conn_is_usable(c))
-			err = session_take_error(c->session);
-		if (err != -EAGAIN || !want)
+			err = session_take_error(conn_session(c));
+		if (err == RECV_LOOK)
+			err = look_at_front(c, fd, rq, call);
+		else if (err != -EAGAIN || !call->want)
 			return err;
-		err = recv_wait(c, fd, want, &deadline);
+		else
+			err = recv_wait(c, fd, call->want, &deadline);
 		if (err)
 			return err;
 		fd = asleep_number(c, fd);
-		if (flags & MSG_PEEK)
+		if (call->flags & MSG_PEEK)
 			*rq = start; /* peeks from the front again */
 	}
 }
 
 static int recv_request(struct conn *c, int fd, struct rx_request *rq, int flags)
 {
-	struct scratch *scratch = scratch_get();
-	bool asleep = false, look = scratch && !scratch->front_busy && !(flags & MSG_PEEK) &&
-				    receive_is_idle(&c->session->rx);
-	int err = 0;
+	struct scratch *scratch = flags & MSG_PEEK ? NULL : scratch_get();
+	struct recv_call call = { .flags = flags };
+	int err;
 
 	if (!rq->cursor.left)
 		return 0;
-	if (look) {
+	call.target = target_of(&conn_session(c)->rx, rq->cursor.left, flags);
+	/* A handler that interrupts this call finds it busy. */
+	if (scratch && !scratch->front_busy) {
+		call.scratch = scratch;
 		scratch->front_busy = true;
-		err = look_at_front(c, fd, scratch, rq, flags, &asleep);
+	} else {
+		scratch = NULL;
 	}
-	if (!err)
-		err = recv_waiting(c, fd, rq, flags, &asleep);
-	if (look)
+	err = recv_waiting(c, fd, rq, &call);
+	if (scratch)
 		scratch->front_busy = false;
-	asleep_end(c, asleep);
+	asleep_end(c, call.asleep);
 	return err;
 }
 

@@ -7,7 +7,7 @@
 
 static inline bool recv_is_ours(const struct conn *c)
 {
-	return tls_rx_is_set(&c->session->rx.engine);
+	return tls_rx_is_set(&conn_session(c)->rx.engine);
 }
 
 ssize_t recv_msg(struct conn *c, int fd, struct msghdr *msg, int flags);

@@ -118,7 +118,7 @@ ssize_t send_msg(struct conn *c, int fd, const struct msghdr *user, int flags, b
 	int type, err = fault_copy(&msg, user, sizeof(msg));
 
 	if (!err)
-		err = tls_tx_begin(&c->session->tx.engine, flags);
+		err = tls_tx_begin(&conn_session(c)->tx.engine, flags);
 	if (!err)
 		err = iov_start(&cursor, msg.msg_iov, msg.msg_iovlen, -EMSGSIZE);
 	if (err)

@@ -9,7 +9,7 @@
 
 static inline bool send_is_ours(const struct conn *c)
 {
-	return tls_tx_is_set(&c->session->tx.engine);
+	return tls_tx_is_set(&conn_session(c)->tx.engine);
 }
 
 /* *@whole, unless NULL: nothing of the message is left to send. */

@@ -15,9 +15,6 @@
 
 #define SETTLE_TRIES 20
 #define SURE_TRIES 2000
-#ifndef TCP_RTO_MAX_MS
-#define TCP_RTO_MAX_MS 44 /* Linux 6.15 */
-#endif
 /* A socket takes so much whatever its buffers are, if they are not small. */
 #define SURE_ROOM 16000
 #define SURE_RECORDS 24
@@ -56,7 +53,7 @@ static void connect_pair(int fd[2])
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct sockaddr *a = v6 ? (struct sockaddr *)&a6 : (struct sockaddr *)&a4;
 	socklen_t len = v6 ? sizeof(a6) : sizeof(a4);
-	int listener = socket(a->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), patience_ms = 1000;
+	int listener = socket(a->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	fd[0] = socket(a->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (w->small) {
@@ -68,9 +65,6 @@ static void connect_pair(int fd[2])
 	must(!connect(fd[0], a, len), "connect");
 	fd[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	must(fd[1] >= 0, "accept");
-	/* A full receive buffer drops segments, and TCP doubles its patience each time. */
-	for (int i = 0; i < 2; i++)
-		setsockopt(fd[i], IPPROTO_TCP, TCP_RTO_MAX_MS, &patience_ms, sizeof(patience_ms));
 	close(listener);
 }
 

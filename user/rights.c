@@ -28,6 +28,7 @@ struct outgoing {
 	int ways[RIGHTS_MAX];
 	size_t n; /* conns */
 	size_t ready; /* of these have a slot in ways */
+	bool keys; /* at least one of them has keys */
 };
 
 static bool has_key(const struct conn *c)
@@ -53,7 +54,8 @@ static void list_conns(struct outgoing *o, struct cmsghdr *m)
 
 		memcpy(&fd, CMSG_DATA(m) + i * sizeof(fd), sizeof(fd));
 		c = o->n < RIGHTS_MAX ? conn_pin(fd) : NULL;
-		if (c && has_key(c) && !is_listed(o, c))
+		o->keys |= c && has_key(c);
+		if (c && !is_listed(o, c))
 			o->conns[o->n++] = c;
 		else if (c)
 			conn_unpin(c);
@@ -158,6 +160,9 @@ static ssize_t send_with_parcels(int fd, const struct msghdr *user, int flags, s
 	int parcels[RIGHTS_MAX];
 	struct cmsghdr *m;
 
+	/* Without keys it is plain TCP still, and any process may have it. */
+	if (!o->keys && !peer_loads(fd))
+		return real.sendmsg(fd, user, flags);
 	if (o->end > CONTROL_MAX) {
 		errno = ENOBUFS;
 		return -1;
@@ -187,6 +192,7 @@ ssize_t rights_sendmsg(int fd, const struct msghdr *user, int flags)
 	if (!conn_count)
 		return real.sendmsg(fd, user, flags);
 	o.n = o.ready = o.fds = o.end = 0;
+	o.keys = false;
 	if (!fault_guarded(jump)) {
 		forget(&o, false);
 		return real.sendmsg(fd, user, flags); /* EFAULT: the kernel will say so */

@@ -393,6 +393,29 @@ static void rights_child(int pair[2], bool back)
 	say_str(fd, "third");
 }
 
+/* With the ULP and without keys: they are set by who gets it. */
+static void rights_keyless(int pair[2])
+{
+	int fd = peer_socket();
+	pid_t pid;
+
+	peer_connect(fd, TAG);
+	pid = fork(); /* older than the ULP */
+	CHECK(pid >= 0);
+	if (!pid) {
+		close(fd);
+		fd = receive_fd(pair[1]);
+		CHECK(setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", 4) == -1 && errno == EEXIST);
+		peer_key(fd, TAG, TLS_TX);
+		say_str(fd, "first second ");
+		exit(0);
+	}
+	peer_attach(fd);
+	send_fd(pair[0], fd);
+	CHECK(waitpid(pid, NULL, 0) == pid);
+	say_str(fd, "third");
+}
+
 static void rights_peek(int pair[2])
 {
 	int fd = peer_tls(TAG), peeked, taken, flags;
@@ -477,6 +500,8 @@ static void scene_rights(void)
 		rights_self(pair);
 	else if (!strcmp(arg, "child") || !strcmp(arg, "twice"))
 		rights_child(pair, !strcmp(arg, "twice"));
+	else if (!strcmp(arg, "keyless"))
+		rights_keyless(pair);
 	else if (!strcmp(arg, "peek"))
 		rights_peek(pair);
 	else if (!strcmp(arg, "many"))

@@ -108,6 +108,7 @@ void ahead_take(struct conn *c, int fd, const struct ahead_record *r)
 {
 	struct session_rx *rx = &c->session->rx;
 
+	rx->last_len = r->wire_len - TLS_HEADER_LEN;
 	tls_rx_advance(&rx->engine);
 	rx->ahead_off += r->wire_len;
 	if (rx->ahead_off == rx->ahead_len)

@@ -173,6 +173,7 @@ static int open_body(struct conn *c, uint8_t *body, size_t *off, size_t *len, ui
 	if (err)
 		return bad_record(c, err);
 	count_padding(rx, *type, *len, r.plain_len);
+	rx->last_len = rx->body_len;
 	tls_rx_advance(&rx->engine);
 	clear_record(rx);
 	stats_rx(c->session, 1, *len);

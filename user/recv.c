@@ -58,6 +58,7 @@ struct recv_call {
 	int flags;
 	size_t target;
 	struct scratch *scratch; /* NULL: it may not look at the queue first */
+	size_t look; /* at so many bytes of it */
 	size_t want; /* after -EAGAIN: wait for so many bytes in the queue; 0: do not wait */
 	bool asleep;
 };
@@ -70,6 +71,19 @@ static void will_wait(struct conn *c, struct recv_call *call)
 	asleep_begin(c, &call->asleep);
 }
 
+/*
+ * How many bytes to look at: as many as a small record has. A large one is read
+ * to where it is opened; then this is only the wait, for who is known to wait. 0: none.
+ */
+static size_t look_size(const struct conn *c, const struct recv_call *call)
+{
+	const struct session_rx *rx = &c->session->rx;
+
+	if (!call->scratch || !receive_is_idle(rx))
+		return 0;
+	return rx->last_len <= SCRATCH_FRONT_SIZE ? SCRATCH_FRONT_SIZE : c->sleeps;
+}
+
 /* One go under the lock. */
 static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_call *call)
 {
@@ -80,7 +94,8 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_
 	call->want = 0;
 	if (err)
 		return err;
-	if (call->scratch && receive_is_idle(&c->session->rx)) {
+	call->look = look_size(c, call);
+	if (call->look) {
 		rq->front.taken = c->session->rx.taken;
 		err = RECV_LOOK;
 	} else if (call->flags & MSG_PEEK) {
@@ -88,8 +103,10 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_
 	} else {
 		err = receive(c, fd, rq);
 	}
-	if (err == -EAGAIN && rq->done < call->target && !wait_is_nonblocking(fd, call->flags))
-		call->want = seen + 1;
+	if (err == -EAGAIN && rq->done < call->target) {
+		c->sleeps = !wait_is_nonblocking(fd, call->flags);
+		call->want = c->sleeps ? seen + 1 : 0;
+	}
 	receive_settle(c, fd, err == -EAGAIN || err == RECV_LOOK);
 	if (call->want || err == RECV_LOOK)
 		will_wait(c, call);

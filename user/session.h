@@ -41,6 +41,7 @@ struct session_rx {
 	uint32_t ahead_off; /* of these were handed out */
 	uint8_t ahead_unqueued; /* the first bytes of it are not in the queue any more */
 	uint8_t ahead_misses; /* records to be read before the next look for such */
+	uint32_t last_len; /* of the last record's body */
 	uint32_t taken; /* how often bytes were taken from the queue */
 	uint32_t hidden_seq; /* counts the records and errors that became hidden */
 	uint32_t waiters; /* calls asleep until bytes come; one that was killed stays counted */

@@ -112,8 +112,6 @@ static int push(struct conn *c, int fd, bool with_open)
 
 static void end_note(struct note *n)
 {
-	if (n->then == THEN_SHUTDOWN && conn_owns(n->conn, n->fd))
-		real.shutdown(n->fd, n->how);
 	if (n->then == THEN_CLOSE) {
 		conn_forget(n->fd);
 		real.close(n->fd);
@@ -158,6 +156,9 @@ static void do_notes(void)
 			notes[i++].fd = note.fd;
 			continue;
 		}
+		/* While it is on the list: an exit waits for it. */
+		if (note.then == THEN_SHUTDOWN && conn_owns(note.conn, note.fd))
+			real.shutdown(note.fd, note.how);
 		lock_enter(&list_lock, &g);
 		n = __atomic_sub_fetch(&note_count, 1, __ATOMIC_RELEASE);
 		notes[i] = notes[n];
@@ -409,6 +410,12 @@ void linger_note(struct conn *c, int fd)
 	flush(c, fd, false);
 }
 
+/* To the program it is shut down, in truth not yet: what is left goes first. */
+static bool is_shut(const struct conn *c)
+{
+	return conn_session(c)->tx.engine.error == -EPIPE;
+}
+
 static int64_t exit_end; /* one time for all connections */
 static bool (*exit_goes)(const struct conn *c);
 
@@ -419,8 +426,20 @@ static void exit_fd(int fd, struct conn *c)
 
 	if (exit_goes && exit_goes(c))
 		return;
-	if (has_something(c) && (only || is_lingering(c)) && linger_time(fd))
+	if (has_something(c) && (only || is_lingering(c) || is_shut(c)) && linger_time(fd))
 		wait_out(c, fd, only, left > 0 ? left : 0);
+}
+
+static bool has_shutdowns(void)
+{
+	struct lock_guard g;
+	bool any = false;
+
+	lock_enter(&list_lock, &g);
+	for (unsigned int i = 0; i < note_count; i++)
+		any |= notes[i].then == THEN_SHUTDOWN;
+	lock_leave(&list_lock, &g);
+	return any;
 }
 
 void linger_before_exec(bool (*goes)(const struct conn *c))
@@ -430,6 +449,10 @@ void linger_before_exec(bool (*goes)(const struct conn *c))
 	exit_goes = goes;
 	exit_end = now_ms() + EXIT_WAIT_MS;
 	conn_each_fd(exit_fd);
+	/* Another process may go on with the socket: nobody but the thread here would shut it down.
+	 */
+	while (has_shutdowns() && now_ms() < exit_end)
+		sleep_ms(1);
 }
 
 /* The kernel closes what is open; the counters must hear of it. */

@@ -4,6 +4,7 @@
 
 #include "tests/unit/home.h"
 #include "user/calls.h"
+#include "user/linger.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -898,6 +899,33 @@ static void test_a_key_update_pauses_reading(void **state)
 	home_close(fd);
 }
 
+/* A shutdown that waits for what was sent before it is not lost when its process exits. */
+static void test_a_childs_shutdown_outlives_it(void **state)
+{
+	struct timeval patience = { 20, 0 };
+	int fd[2], status;
+	ssize_t n;
+	pid_t child;
+
+	home_tx_pair(fd, V13, GCM, false);
+	while (tlsulp_send(fd[0], text, MIB, MSG_DONTWAIT) > 0)
+		;
+	child = fork();
+	if (!child) {
+		status = tlsulp_shutdown(fd[0], SHUT_WR);
+		linger_before_exit();
+		_exit(status);
+	}
+	setsockopt(fd[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	usleep(50000);
+	while ((n = read(fd[1], got, sizeof(got))) > 0)
+		;
+	assert_int_equal(n, 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	home_close(fd);
+}
+
 /* To ask changes nothing, not even with a record shorter than what a read waits for. */
 static void test_readable_stays_readable(void **state)
 {
@@ -1250,6 +1278,7 @@ int main(void)
 		cmocka_unit_test(test_peeking_takes_nothing),
 		cmocka_unit_test(test_a_peek_for_all_ends_with_the_stream),
 		cmocka_unit_test(test_a_key_update_pauses_reading),
+		cmocka_unit_test(test_a_childs_shutdown_outlives_it),
 		cmocka_unit_test(test_readable_stays_readable),
 		cmocka_unit_test(test_an_epoll_set_forgets_what_its_number_had),
 		cmocka_unit_test(test_a_close_leaves_the_childs_epoll_alone),

@@ -315,19 +315,22 @@ static void wait_child(pid_t pid)
 		differ("a child ended with status %#x", status);
 }
 
-static bool can_go_on(int e)
-{
-	const struct model *m = &w->dir[!e];
+#define ROOM_TRIES 3000
 
-	return is_ulp(e) && w->rx_set[!e] && m->count && !m->paused;
-}
-
-/* Read what a child may have left unsent, or its exit takes ten seconds. */
+/*
+ * Read what a child may have left unsent. Nobody else would while it exits, and after
+ * ten seconds it gives up (tlsulp(7)).
+ */
 static void make_room(void)
 {
-	for (int e = 0; e < 2; e++)
-		for (int i = 0; i < 300 && can_go_on(e); i++)
+	for (int e = 0; e < 2; e++) {
+		const struct model *m = &w->dir[!e];
+
+		for (int i = 0; i < ROOM_TRIES && is_ulp(e) && m->count; i++) {
+			step_rx_key(e);
 			step_recv(e);
+		}
+	}
 }
 
 /* A child takes some steps and ends, with or without closing its numbers. */
@@ -350,8 +353,7 @@ void step_child(int e)
 	}
 	in_child = true;
 	walk_steps(until);
-	if (!one_in(8))
-		make_room();
+	make_room();
 	note("the child ends");
 	if (closes) {
 		close_all(0);

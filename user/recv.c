@@ -17,31 +17,12 @@ static ssize_t result(const struct rx_request *rq, int err)
 	return -1;
 }
 
-void recv_will_wait(struct conn *c)
-{
-	__atomic_add_fetch(&c->session->rx.waiters, 1, __ATOMIC_RELAXED);
-}
-
-/* The session may have moved under the wait, and its copy have been made before this one was
- * counted.
- */
-static void has_waited(struct conn *c)
-{
-	uint32_t *waiters = &conn_session(c)->rx.waiters;
-	uint32_t n = __atomic_load_n(waiters, __ATOMIC_RELAXED);
-
-	while (conn_is_usable(c) && n &&
-	       !__atomic_compare_exchange_n(waiters, &n, n - 1, true, __ATOMIC_RELAXED,
-					    __ATOMIC_RELAXED))
-		continue;
-}
-
-int recv_wait(struct conn *c, int fd, size_t want, struct deadline *d)
+int recv_wait(struct conn *c, int fd, size_t want, struct deadline *d, struct asleep *asleep)
 {
 	struct session_rx *rx = &conn_session(c)->rx;
 	int err = rx->engine.stopped ? wait_hangup(fd, d) : wait_readable(fd, want, d);
 
-	has_waited(c);
+	asleep_woke(asleep);
 	return err;
 }
 
@@ -60,16 +41,10 @@ struct recv_call {
 	struct scratch *scratch; /* NULL: it may not look at the queue first */
 	size_t look; /* at so many bytes of it */
 	size_t want; /* after -EAGAIN: wait for so many bytes in the queue; 0: do not wait */
-	bool asleep;
+	struct asleep asleep;
 };
 
 #define RECV_LOOK 100 /* besides the results of receive(): look at the queue's front */
-
-static void will_wait(struct conn *c, struct recv_call *call)
-{
-	recv_will_wait(c);
-	asleep_begin(c, &call->asleep);
-}
 
 /*
  * How many bytes to look at: as many as a small record has. A large one is read
@@ -109,7 +84,7 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_
 	}
 	receive_settle(c, fd, err == -EAGAIN || err == RECV_LOOK);
 	if (call->want || err == RECV_LOOK)
-		will_wait(c, call);
+		asleep_begin_rx(&call->asleep, c);
 	conn_leave_rx(c, &g);
 	return err;
 }
@@ -125,7 +100,7 @@ static int look_at_front(struct conn *c, int fd, struct rx_request *rq, struct r
 		real.recv(fd, front, SCRATCH_FRONT_SIZE, MSG_PEEK | (call->flags & MSG_DONTWAIT));
 	int err = got < 0 ? -errno : 0;
 
-	has_waited(c);
+	asleep_woke(&call->asleep);
 	rq->front.bytes = front;
 	rq->front.len = got > 0 ? got : 0;
 	call->scratch = NULL;
@@ -147,7 +122,7 @@ static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, struct re
 		else if (err != -EAGAIN || !call->want)
 			return err;
 		else
-			err = recv_wait(c, fd, call->want, &deadline);
+			err = recv_wait(c, fd, call->want, &deadline, &call->asleep);
 		if (err)
 			return err;
 		fd = asleep_number(c, fd);
@@ -168,14 +143,11 @@ static int recv_request(struct conn *c, int fd, struct rx_request *rq, int flags
 	/* A handler that interrupts this call finds it busy. */
 	if (scratch && !scratch->front_busy) {
 		call.scratch = scratch;
+		call.asleep.busy = &scratch->front_busy;
 		scratch->front_busy = true;
-	} else {
-		scratch = NULL;
 	}
 	err = recv_waiting(c, fd, rq, &call);
-	if (scratch)
-		scratch->front_busy = false;
-	asleep_end(c, call.asleep);
+	asleep_end(&call.asleep);
 	return err;
 }
 

@@ -17,10 +17,10 @@ ssize_t recv_iov(struct conn *c, int fd, const struct iovec *iov, size_t count, 
 /*
  * Wait until @want bytes are in the queue, after a go that found no whole
  * record and took what there was of it: 0 to try again, RX_EOF, or negative
- * errno. recv_will_wait() is called under the lock, recv_wait() without it.
+ * errno. asleep_begin_rx() is called under the lock, recv_wait() without it.
  */
+struct asleep;
 struct deadline;
-void recv_will_wait(struct conn *c);
-int recv_wait(struct conn *c, int fd, size_t want, struct deadline *d);
+int recv_wait(struct conn *c, int fd, size_t want, struct deadline *d, struct asleep *asleep);
 
 #endif

@@ -15,7 +15,7 @@
 
 /* One go under the lock. *@rest: ciphertext is left that the socket did not take. */
 static size_t send_some(struct conn *c, int fd, struct source *s, int type, int flags, int *err,
-			bool *rest, bool *asleep)
+			bool *rest, struct asleep *asleep)
 {
 	struct conn_guard g;
 	size_t n = 0;
@@ -29,7 +29,7 @@ static size_t send_some(struct conn *c, int fd, struct source *s, int type, int 
 		n = transmit(c, fd, s, type, flags & MSG_MORE, err);
 	*rest = c->session->tx.rest_len != 0;
 	if (*err == -EAGAIN)
-		asleep_begin(c, asleep);
+		asleep_begin(asleep, c);
 	conn_leave_tx(c, &g);
 	return n;
 }
@@ -47,7 +47,8 @@ static ssize_t result(size_t done, int err, int flags)
 ssize_t send_source(struct conn *c, int fd, struct source *s, int type, int flags)
 {
 	struct deadline deadline = { 0 };
-	bool rest, asleep = false;
+	struct asleep asleep = { 0 };
+	bool rest;
 	size_t done = 0;
 	int err;
 
@@ -62,7 +63,7 @@ ssize_t send_source(struct conn *c, int fd, struct source *s, int type, int flag
 	}
 	if (rest)
 		linger_note(c, fd);
-	asleep_end(c, asleep);
+	asleep_end(&asleep);
 	return result(done, err, flags);
 }
 

@@ -108,7 +108,8 @@ ssize_t splice_to_tls(struct conn *c, int in, int fd, size_t len, unsigned int f
 {
 	int err = is_pipe(in) ? 0 : -EINVAL;
 	struct deadline deadline = { 0 };
-	bool rest = false, asleep = false;
+	struct asleep asleep = { 0 };
+	bool rest = false;
 	size_t done = 0;
 
 	if (!err && len)
@@ -124,7 +125,7 @@ ssize_t splice_to_tls(struct conn *c, int in, int fd, size_t len, unsigned int f
 			err = move(c, in, fd, len, flags & SPLICE_F_MORE, &done);
 		rest = c->session->tx.rest_len != 0;
 		if (err == -EAGAIN)
-			asleep_begin(c, &asleep);
+			asleep_begin(&asleep, c);
 		conn_leave_tx(c, &g);
 		if (err != -EAGAIN || wait_is_nonblocking(fd, socket_flags(flags)))
 			break;
@@ -133,7 +134,7 @@ ssize_t splice_to_tls(struct conn *c, int in, int fd, size_t len, unsigned int f
 	}
 	if (rest)
 		linger_note(c, fd);
-	asleep_end(c, asleep);
+	asleep_end(&asleep);
 	if (!done && err == -EPIPE)
 		raise(SIGPIPE);
 	return result(done, err);
@@ -188,7 +189,7 @@ static ssize_t move_out(struct conn *c, int fd, int out, size_t len, bool *pipe_
 }
 
 static ssize_t move_waiting(struct conn *c, int fd, int out, size_t len, unsigned int flags,
-			    bool *asleep)
+			    struct asleep *asleep)
 {
 	struct deadline deadline = { 0 };
 	struct conn_guard g;
@@ -203,14 +204,14 @@ static ssize_t move_waiting(struct conn *c, int fd, int out, size_t len, unsigne
 		receive_settle(c, fd, n == -EAGAIN);
 		wait = n == -EAGAIN && !pipe_full && !wait_is_nonblocking(fd, socket_flags(flags));
 		if (wait)
-			recv_will_wait(c);
-		if (n == -EAGAIN)
-			asleep_begin(c, asleep);
+			asleep_begin_rx(asleep, c);
+		else if (pipe_full)
+			asleep_begin(asleep, c);
 		conn_leave_rx(c, &g);
 		if (n != -EAGAIN)
 			return n;
 		if (wait)
-			n = recv_wait(c, fd, 1, &deadline);
+			n = recv_wait(c, fd, 1, &deadline, asleep);
 		else if (pipe_full)
 			n = wait_pipe(out, POLLOUT, flags);
 		else
@@ -223,7 +224,7 @@ static ssize_t move_waiting(struct conn *c, int fd, int out, size_t len, unsigne
 
 ssize_t splice_from_tls(struct conn *c, int fd, int out, size_t len, unsigned int flags)
 {
-	bool asleep = false;
+	struct asleep asleep = { 0 };
 	ssize_t n;
 
 	if (!is_pipe(out))
@@ -231,6 +232,6 @@ ssize_t splice_from_tls(struct conn *c, int fd, int out, size_t len, unsigned in
 	if (!len)
 		return 0;
 	n = move_waiting(c, fd, out, len, flags, &asleep);
-	asleep_end(c, asleep);
+	asleep_end(&asleep);
 	return result(n > 0 ? n : 0, n);
 }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Handlers of signals that come in the midst of the library's work: none is lost, none runs inside
 a change, and the wire shows whole records."""
+import time
+
 import pytest
 
 import wire
@@ -40,3 +42,19 @@ def test_only_a_handler_without_sa_restart_interrupts_send(run):
 def test_a_child_that_a_signal_ends_leaves_the_connection_whole(run):
     text = text_of(run, "ended")
     assert text.count(b"p") == 200
+
+
+@pytest.mark.parametrize("scene", ["jump", "cancel"])
+@pytest.mark.parametrize("call", ["recv", "send"])
+def test_a_call_that_does_not_come_back_does_not_keep_the_socket(run, scene, call):
+    with wire.Peer(rcvbuf=4096, hold=call == "send") as peer:
+        program = run.start("signals", peer.port, scene, call)
+        try:
+            if call == "send":
+                time.sleep(1)
+                peer.release()
+            assert not peer.ended(1).text().strip(b"\0")
+            assert program.poll() is None
+        finally:
+            program.kill()
+            program.wait()

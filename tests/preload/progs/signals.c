@@ -2,7 +2,9 @@
 /* signals PORT SCENE [ARG]: handlers that come in the midst of the library's work. */
 #include "peer.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/time.h>
@@ -167,6 +169,59 @@ static void scene_ended(void)
 	}
 }
 
+/* ---- calls that do not come back ---- */
+
+static sigjmp_buf jump;
+
+static void jump_out(int sig)
+{
+	siglongjmp(jump, 1);
+}
+
+static void *sleep_in_call(void *unused)
+{
+	static char large[1 << 20];
+
+	if (!strcmp(arg, "send"))
+		for (;;)
+			CHECK(send(fd, large, sizeof(large), 0) > 0);
+	recv(fd, large, sizeof(large), 0);
+	return NULL;
+}
+
+/* The socket does not outlive its last number: the peer sees the end. */
+static void end_left_call(void)
+{
+	CHECK(close(fd) == 0);
+	CHECK(fcntl(fd, F_GETFD) == -1);
+	pause();
+}
+
+static void scene_jump(void)
+{
+	struct itimerval soon = { { 0, 0 }, { 0, 300000 } };
+
+	CHECK(signal(SIGALRM, jump_out) != SIG_ERR);
+	CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
+	if (!sigsetjmp(jump, 1)) {
+		sleep_in_call(NULL);
+		die("recv returned");
+	}
+	end_left_call();
+}
+
+static void scene_cancel(void)
+{
+	pthread_t thread;
+	void *how;
+
+	CHECK(pthread_create(&thread, NULL, sleep_in_call, NULL) == 0);
+	usleep(300000);
+	CHECK(pthread_cancel(thread) == 0);
+	CHECK(pthread_join(thread, &how) == 0 && how == PTHREAD_CANCELED);
+	end_left_call();
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -175,6 +230,7 @@ int main(int argc, char **argv)
 	} scenes[] = {
 		{ "storm", scene_storm }, { "queue", scene_queue },     { "mask", scene_mask },
 		{ "once", scene_once },   { "restart", scene_restart }, { "ended", scene_ended },
+		{ "jump", scene_jump },   { "cancel", scene_cancel },
 	};
 
 	peer_init(argv[1]);

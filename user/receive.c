@@ -245,12 +245,16 @@ static int drain(struct conn *c, int fd)
 	return 0;
 }
 
-/* EOF or an error in the queue: a read returns at once, whole record or not. */
+/*
+ * EOF or an error in the queue: a read returns at once, whole record or not. libc's
+ * poll() would be a cancellation point, under the lock.
+ */
 static bool at_end(int fd)
 {
 	struct pollfd p = { fd, POLLRDHUP, 0 };
+	struct timespec now = { 0, 0 };
 
-	return real.poll(&p, 1, 0) > 0;
+	return sys_call(SYS_ppoll, &p, 1, &now, NULL, 0) > 0;
 }
 
 /*

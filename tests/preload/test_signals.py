@@ -58,3 +58,9 @@ def test_a_call_that_does_not_come_back_does_not_keep_the_socket(run, scene, cal
         finally:
             program.kill()
             program.wait()
+
+
+def test_a_thread_is_not_cancelled_inside_of_a_change(run):
+    with wire.Peer(reply={1: b"\x17\x02\x00\x00\x20"}) as peer:
+        run.run("signals", peer.port, "inside")
+        assert peer.ended(1).text() == b"ok"

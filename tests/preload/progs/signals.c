@@ -222,6 +222,28 @@ static void scene_cancel(void)
 	end_left_call();
 }
 
+static void *recv_when_cancelled(void *unused)
+{
+	char byte;
+
+	pthread_cancel(pthread_self());
+	recv(fd, &byte, 1, 0);
+	return NULL;
+}
+
+/* Inside of a change there is no cancellation point. */
+static void scene_inside(void)
+{
+	pthread_t thread;
+	char byte;
+
+	CHECK(recv(fd, &byte, 1, 0) == -1 && errno == EINVAL);
+	CHECK(pthread_create(&thread, NULL, recv_when_cancelled, NULL) == 0);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK(recv(fd, &byte, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+	say_str(fd, "ok");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -230,7 +252,7 @@ int main(int argc, char **argv)
 	} scenes[] = {
 		{ "storm", scene_storm }, { "queue", scene_queue },     { "mask", scene_mask },
 		{ "once", scene_once },   { "restart", scene_restart }, { "ended", scene_ended },
-		{ "jump", scene_jump },   { "cancel", scene_cancel },
+		{ "jump", scene_jump },   { "cancel", scene_cancel },   { "inside", scene_inside },
 	};
 
 	peer_init(argv[1]);

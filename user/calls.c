@@ -537,32 +537,59 @@ static void make_room(int fd, int newfd)
 		parcel_evade(newfd);
 }
 
+/* A new program either knows of a TLS socket's number or does not get it. */
+static bool changes_begin(int fd)
+{
+	return fdtab_get(fd) && exec_begin();
+}
+
 int tlsulp_dup(int fd)
 {
-	return duplicated(fd, real.dup(fd));
+	bool begun = changes_begin(fd);
+	int got = duplicated(fd, real.dup(fd));
+
+	exec_end(begun);
+	return got;
 }
 
 int tlsulp_dup2(int fd, int newfd)
 {
+	bool begun = changes_begin(fd);
+	int got;
+
 	make_room(fd, newfd);
 	if (is_plain_dup(fd, newfd, 0))
-		return duplicated(fd, real.dup2(fd, newfd));
-	return dup_onto(fd, newfd, 0);
+		got = duplicated(fd, real.dup2(fd, newfd));
+	else
+		got = dup_onto(fd, newfd, 0);
+	exec_end(begun);
+	return got;
 }
 
 int tlsulp_dup3(int fd, int newfd, int flags)
 {
+	bool begun = changes_begin(fd);
+	int got;
+
 	make_room(fd, newfd);
 	if (is_plain_dup(fd, newfd, flags))
-		return duplicated(fd, real.dup3(fd, newfd, flags));
-	return dup_onto(fd, newfd, flags);
+		got = duplicated(fd, real.dup3(fd, newfd, flags));
+	else
+		got = dup_onto(fd, newfd, flags);
+	exec_end(begun);
+	return got;
 }
 
 int call_fcntl(int fd, int cmd, void *arg)
 {
+	bool dup = cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC;
+	bool begun = (dup || cmd == F_SETFD) && changes_begin(fd);
 	int got = real.fcntl(fd, cmd, arg);
 
-	return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC ? duplicated(fd, got) : got;
+	if (dup)
+		got = duplicated(fd, got);
+	exec_end(begun);
+	return got;
 }
 
 int tlsulp_close(int fd)

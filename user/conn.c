@@ -2,6 +2,7 @@
 #include "user/conn.h"
 
 #include "user/asleep.h"
+#include "user/exec.h"
 #include "user/handover.h"
 #include "user/holders.h"
 #include "user/linger.h"
@@ -85,6 +86,11 @@ static bool ref_unless_free(struct conn *c)
 						__ATOMIC_RELAXED))
 			return true;
 	return false;
+}
+
+void conn_pin_again(struct conn *c)
+{
+	__atomic_add_fetch(&c->refs, 1, __ATOMIC_SEQ_CST);
 }
 
 void conn_unpin(struct conn *c)
@@ -187,6 +193,8 @@ void conn_after_fork(void)
 	readiness_after_fork(true);
 	streams_after_fork();
 	parcel_after_fork();
+	exec_after_fork();
+	exec_system_after_fork();
 	arena_after_fork();
 	if (counted)
 		arena_each(become_child);

@@ -43,6 +43,8 @@ struct conn {
 /* Pin the connection of @fd, or NULL: not one of ours. Pair with conn_unpin(). */
 struct conn *conn_pin(int fd);
 void conn_unpin(struct conn *c);
+/* Once more what is pinned. */
+void conn_pin_again(struct conn *c);
 
 /* Is @fd still a number of @c? Ask under tx_lock or rx_lock. */
 static inline bool conn_owns(const struct conn *c, int fd)

@@ -21,6 +21,7 @@
 
 struct going {
 	struct conn *conn;
+	bool pinned;
 	int way; /* the slot of a program that runs beside this one; -1: this becomes it */
 };
 
@@ -56,6 +57,46 @@ static __thread struct {
 	const void *actions; /* of posix_spawn */
 	bool refused; /* they name a session that cannot go */
 } now;
+
+/*
+ * Descriptors' flags are all threads': one program at a time is made ready. A
+ * handler that comes meanwhile finds its thread inside. Signals are not held off, for
+ * the new program would have them blocked.
+ */
+static struct lock one_lock;
+static __thread unsigned int inside;
+
+bool exec_begin(void)
+{
+	struct lock_guard g;
+
+	/* A vfork child has flags of its own. */
+	if (!conn_count || process_is_vfork_child())
+		return false;
+	lock_block_signals(&g);
+	if (!inside++)
+		lock_take(&one_lock);
+	lock_restore_signals(&g);
+	return true;
+}
+
+void exec_end(bool begun)
+{
+	struct lock_guard g;
+
+	if (!begun)
+		return;
+	lock_block_signals(&g);
+	if (inside && !--inside)
+		lock_drop(&one_lock);
+	lock_restore_signals(&g);
+}
+
+void exec_after_fork(void)
+{
+	one_lock = (struct lock){ 0 };
+	inside = 0;
+}
 
 static bool has_key(const struct conn *c)
 {
@@ -100,6 +141,7 @@ static bool make_room(void)
 /* Its parcel goes along: true. */
 static bool send_along(struct conn *c)
 {
+	bool pinned;
 	int way = -1, fd;
 
 	if (goes(c))
@@ -112,7 +154,12 @@ static bool send_along(struct conn *c)
 	if (fd < 0 || (now.beside && way < 0))
 		return false;
 	real.fcntl(fd, F_SETFD, 0);
-	list()[goings++] = (struct going){ c, way };
+	/* Other threads may close it meanwhile. A vfork child that runs its program lets go of
+	 * nothing. */
+	pinned = !process_is_vfork_child();
+	if (pinned)
+		conn_pin_again(c);
+	list()[goings++] = (struct going){ c, pinned, way };
 	return true;
 }
 
@@ -224,11 +271,13 @@ static void put_back(bool cancel)
 			real.fcntl(fd, F_SETFD, FD_CLOEXEC);
 		if (cancel && g->way >= 0)
 			handover_cancel(c, g->way);
+		if (g->pinned)
+			conn_unpin(c);
 	}
 }
 
 /* execve and its kin come back only if they failed. */
-static int failed(int result)
+static int failed(int result, bool begun)
 {
 	int saved = errno;
 
@@ -237,34 +286,43 @@ static int failed(int result)
 	else
 		each_copy(hold_back_copy);
 	put_back(true);
+	exec_end(begun);
 	errno = saved;
 	return result;
 }
 
 int exec_ve(const char *path, char *const argv[], char *const envp[])
 {
+	bool begun = exec_begin();
+
 	before(conn_count && loader_runs_in(AT_FDCWD, path, envp));
-	return failed(real.execve(path, argv, envp));
+	return failed(real.execve(path, argv, envp), begun);
 }
 
 int exec_vpe(const char *file, char *const argv[], char *const envp[])
 {
+	bool begun = exec_begin();
+
 	before(conn_count && loader_runs_in_found(file, envp));
-	return failed(real.execvpe(file, argv, envp));
+	return failed(real.execvpe(file, argv, envp), begun);
 }
 
 int exec_f(int fd, char *const argv[], char *const envp[])
 {
+	bool begun = exec_begin();
+
 	before(conn_count && loader_runs_in_fd(fd, envp));
-	return failed(real.fexecve(fd, argv, envp));
+	return failed(real.fexecve(fd, argv, envp), begun);
 }
 
 int exec_at(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
 {
+	bool begun = exec_begin();
+
 	before(conn_count &&
 	       ((flags & AT_EMPTY_PATH) && !*path ? loader_runs_in_fd(dirfd, envp)
 						  : loader_runs_in(dirfd, path, envp)));
-	return failed(real.execveat(dirfd, path, argv, envp, flags));
+	return failed(real.execveat(dirfd, path, argv, envp, flags), begun);
 }
 
 pid_t (*exec_before_vfork(void))(void)
@@ -283,7 +341,6 @@ static void decide_spawned(int fd, struct conn *c)
 		now.refused = true;
 }
 
-/* Other threads see the flags for a moment: they lose nothing by it. */
 static void before_spawn(bool loads, const posix_spawn_file_actions_t *actions)
 {
 	marks = goings = 0;
@@ -308,11 +365,12 @@ static bool spawn_is_refused(void)
 	return now.refused;
 }
 
-static int after_spawn(int result, bool cancel)
+static int after_spawn(int result, bool begun, bool cancel)
 {
 	int saved = errno;
 
 	put_back(cancel);
+	exec_end(begun);
 	errno = saved;
 	return result;
 }
@@ -320,54 +378,50 @@ static int after_spawn(int result, bool cancel)
 int exec_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 	       const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
+	bool begun = exec_begin();
 	int err;
 
 	before_spawn(conn_count && loader_runs_in(AT_FDCWD, path, envp), actions);
 	err = spawn_is_refused() ? EOPNOTSUPP
 				 : real.posix_spawn(pid, path, actions, attr, argv, envp);
-	return after_spawn(err, err != 0);
+	return after_spawn(err, begun, err != 0);
 }
 
 int exec_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 		const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
+	bool begun = exec_begin();
 	int err;
 
 	before_spawn(conn_count && loader_runs_in_found(file, envp), actions);
 	err = spawn_is_refused() ? EOPNOTSUPP
 				 : real.posix_spawnp(pid, file, actions, attr, argv, envp);
-	return after_spawn(err, err != 0);
+	return after_spawn(err, begun, err != 0);
 }
 
-/* system(), popen() and wordexp() run this. */
+/* popen() runs this. */
 static bool shell_loads(void)
 {
 	return conn_count && loader_runs_in(AT_FDCWD, "/bin/sh", environ);
 }
 
-int exec_system(const char *command)
-{
-	int status;
-
-	before_spawn(command && shell_loads(), NULL);
-	status = real.system(command);
-	return after_spawn(status, status == -1);
-}
-
 FILE *exec_popen(const char *command, const char *mode)
 {
+	bool begun = exec_begin();
 	FILE *f;
 
 	before_spawn(shell_loads(), NULL);
 	f = real.popen(command, mode);
-	after_spawn(0, !f);
+	after_spawn(0, begun, !f);
 	return f;
 }
 
 int exec_wordexp(const char *words, wordexp_t *expanded, int flags)
 {
+	bool begun = exec_begin();
+
 	before_spawn(false, NULL);
-	return after_spawn(real.wordexp(words, expanded, flags), true);
+	return after_spawn(real.wordexp(words, expanded, flags), begun, true);
 }
 
 int exec_spawn_adddup2(posix_spawn_file_actions_t *actions, int fd, int newfd)

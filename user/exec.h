@@ -23,10 +23,20 @@ int exec_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *a
 int exec_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 		const posix_spawnattr_t *attr, char *const argv[], char *const envp[]);
 
-/* Those that run a shell with posix_spawn inside libc. */
 int exec_system(const char *command);
+void exec_system_after_fork(void);
+
+/* Those that run a shell with posix_spawn inside libc. */
 FILE *exec_popen(const char *command, const char *mode);
 int exec_wordexp(const char *words, wordexp_t *expanded, int flags);
+
+/*
+ * Between begin and end no other thread makes a program ready: descriptors that
+ * it would have to know of are made in between.
+ */
+bool exec_begin(void);
+void exec_end(bool begun);
+void exec_after_fork(void);
 
 /*
  * A vfork child runs a program with the sessions that were ready to go before: all

@@ -215,6 +215,9 @@ void parcel_evade(int fd)
 		other = parcel_id_of(fd) == parcels[i].id ? out_of_the_way(fd) : -1;
 		/* Without another number it is lost: its session cannot go anywhere then. */
 		if (other >= 0) {
+			/* Another thread may be sending it along with a program just now. */
+			if (!real.fcntl(fd, F_GETFD))
+				real.fcntl(other, F_SETFD, 0);
 			mark(other, true);
 			__atomic_store_n(&parcels[i].fd, other, __ATOMIC_RELAXED);
 		}

@@ -63,6 +63,22 @@ def test_a_spawned_child(run, how):
     assert text_of(run, "spawn", how) == b"before " + leaks * b"leak\n" + b"after"
 
 
+@pytest.mark.parametrize("how, loads", [("system", 5), ("popen", 5), ("noenv", 0), ("mixed", 2)])
+def test_threads_that_start_programs_at_once(run, how, loads):
+    assert text_of(run, "spawners", how) == loads * 30 * b"x\n" + b"done"
+
+
+def test_system_while_a_thread_closes_the_socket(run):
+    with wire.Peer() as peer:
+        run.run("scenes", peer.port, "system")
+        assert peer.ended(1).text() == b""
+        assert peer.ended(2).text() == b"ok"
+
+
+def test_system_in_a_thread_that_is_cancelled(run):
+    assert text_of(run, "system_cancel") == b"ok"
+
+
 @pytest.mark.parametrize("how", "inherit dup2 fcntl".split())
 def test_a_forked_child_becomes_another_program(run, how):
     leaks = 1 if how == "inherit" else 2

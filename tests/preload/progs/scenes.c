@@ -108,6 +108,104 @@ static void scene_spawn(void)
 	say_str(fd, "after");
 }
 
+/* ---- new programs of several threads ---- */
+
+#define SPAWNERS 5
+#define SPAWNS 30
+
+static char echo[32];
+
+static void spawn_echo(bool loads)
+{
+	char *args[] = { "sh", "-c", echo, NULL }, *none[] = { NULL };
+	pid_t pid;
+
+	CHECK(posix_spawn(&pid, "/bin/sh", NULL, NULL, args, loads ? environ : none) == 0);
+	CHECK(waitpid(pid, NULL, 0) == pid);
+}
+
+static void popen_echo(void)
+{
+	FILE *f = popen(echo, "r");
+
+	CHECK(f && pclose(f) >= 0);
+}
+
+static void *spawner(void *p)
+{
+	for (int i = 0; i < SPAWNS; i++) {
+		if (!strcmp(arg, "system"))
+			CHECK(system(echo) == 0);
+		else if (!strcmp(arg, "popen"))
+			popen_echo();
+		else
+			spawn_echo(!strcmp(arg, "mixed") && (long)p % 2);
+	}
+	return NULL;
+}
+
+/* What one thread does for its new program is not undone by another's. */
+static void scene_spawners(void)
+{
+	pthread_t threads[SPAWNERS];
+	int fd = peer_tls(TAG);
+
+	snprintf(echo, sizeof(echo), "echo x >&%d", fd);
+	for (long i = 0; i < SPAWNERS; i++)
+		CHECK(pthread_create(&threads[i], NULL, spawner, (void *)i) == 0);
+	for (int i = 0; i < SPAWNERS; i++)
+		CHECK(pthread_join(threads[i], NULL) == 0);
+	say_str(fd, "done");
+}
+
+static void *close_soon(void *fd)
+{
+	usleep(200000);
+	CHECK(close((long)fd) == 0);
+	return NULL;
+}
+
+/* The connection is closed while the shell runs; the program has a child of its own and its
+ * handlers.
+ */
+static void scene_system(void)
+{
+	struct sigaction act = { .sa_handler = SIG_IGN }, old;
+	pthread_t thread;
+	int fd = peer_tls(TAG);
+
+	CHECK(sigaction(SIGQUIT, &act, NULL) == 0);
+	CHECK(pthread_create(&thread, NULL, close_soon, (void *)(long)fd) == 0);
+	CHECK(system("sleep 1; kill -INT $PPID; kill -INT $$; exit 1") == SIGINT);
+	CHECK(pthread_join(thread, NULL) == 0);
+	fd = peer_tls(TAG + 1);
+	CHECK(WEXITSTATUS(system("exit 3")) == 3 && system(NULL) != 0);
+	CHECK(sigaction(SIGQUIT, NULL, &old) == 0 && old.sa_handler == SIG_IGN);
+	CHECK(sigaction(SIGINT, NULL, &old) == 0 && old.sa_handler == SIG_DFL);
+	say_str(fd, "ok");
+}
+
+static void *run_sleep(void *unused)
+{
+	system("exec sleep 1000");
+	return NULL;
+}
+
+/* A thread that is cancelled takes its shell with it. */
+static void scene_system_cancel(void)
+{
+	struct sigaction old;
+	pthread_t thread;
+	int fd = peer_tls(TAG);
+
+	CHECK(pthread_create(&thread, NULL, run_sleep, NULL) == 0);
+	usleep(300000);
+	CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, NULL) == 0);
+	CHECK(waitpid(-1, NULL, 0) == -1 && errno == ECHILD);
+	CHECK(sigaction(SIGINT, NULL, &old) == 0 && old.sa_handler == SIG_DFL);
+	say_str(fd, "ok");
+}
+
 /* A forked child makes the socket its output and becomes another program. */
 static void scene_fork_exec(void)
 {
@@ -814,6 +912,9 @@ int main(int argc, char **argv)
 	} scenes[] = {
 		{ "vfork", scene_vfork },
 		{ "spawn", scene_spawn },
+		{ "spawners", scene_spawners },
+		{ "system", scene_system },
+		{ "system_cancel", scene_system_cancel },
 		{ "fork_exec", scene_fork_exec },
 		{ "fdopen", scene_fdopen },
 		{ "std", scene_std },

@@ -177,6 +177,8 @@ static bool head_is_sane(const struct arena_head *h)
 	       h->buffer_free <= PARCEL_BUFFERS;
 }
 
+static void mend_buffers(struct arena *a);
+
 struct arena *arena_open_parcel(int fd)
 {
 	uint64_t id = parcel_id_of(fd);
@@ -194,8 +196,12 @@ struct arena *arena_open_parcel(int fd)
 		return NULL;
 	}
 	a = parcel > 0 ? arena_of_parcel(parcel) : NULL;
-	if (!a || (head_is_sane(a->head) && a->slots[0].used))
+	if (!a)
+		return NULL;
+	if (head_is_sane(a->head) && a->slots[0].used) {
+		mend_buffers(a);
 		return a;
+	}
 	arena_ref(a);
 	arena_unref(a);
 	return NULL;
@@ -313,6 +319,17 @@ static void repair_buffers(struct arena *a)
 	for (uint32_t b = a->head->buffer_top; b; b--)
 		if (!(taken[b / 64] >> (b % 64) & 1))
 			push_buffer(a, b);
+}
+
+/* The links between free buffers are nobody's to look at: they are made anew. */
+static void mend_buffers(struct arena *a)
+{
+	struct lock_guard g;
+
+	lock_block_signals(&g);
+	lock_lists(a);
+	repair_buffers(a);
+	lock_leave(&a->head->lock, &g);
 }
 
 static void lock_lists(struct arena *a)

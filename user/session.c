@@ -22,7 +22,8 @@ bool session_tx_is_sane(const struct session *s, const struct arena *a)
 {
 	const struct session_tx *tx = &s->tx;
 
-	return is_keys(&tx->engine.keys) && tx->engine.max_payload <= TLS_PAYLOAD_MAX &&
+	return is_keys(&tx->engine.keys) && tx->engine.error <= 0 && tx->pending_error <= 0 &&
+	       tx->engine.max_payload && tx->engine.max_payload <= TLS_PAYLOAD_MAX &&
 	       tx->engine.open_len <= TLS_PAYLOAD_MAX &&
 	       is_piece(a, tx->open_buffer, 0, tx->engine.open_len) &&
 	       is_piece(a, tx->rest_buffer, tx->rest_off, tx->rest_len);
@@ -33,12 +34,15 @@ bool session_rx_is_sane(const struct session *s, const struct arena *a)
 	const struct session_rx *rx = &s->rx;
 
 	return is_keys(&rx->engine.keys) && rx->engine.header_len <= TLS_HEADER_LEN &&
-	       rx->body_len <= TLS_BODY_MAX && rx->body_have <= rx->body_len &&
+	       rx->engine.error <= 0 && rx->pending_error <= 0 && rx->body_len <= TLS_BODY_MAX &&
+	       (!rx->body_len || rx->body_len >= tls_record_overhead(&rx->engine.keys)) &&
+	       rx->body_have <= rx->body_len && is_piece(a, rx->buffer, 0, rx->body_have) &&
 	       (!rx->buffer || arena_has_buffer(a, rx->buffer)) &&
 	       (!rx->held || is_piece(a, rx->buffer, rx->held_off, rx->held_len)) &&
 	       rx->held_off <= ARENA_BUFFER_SIZE && rx->held_len <= ARENA_BUFFER_SIZE &&
 	       rx->ahead_len <= ARENA_BUFFER_SIZE && rx->ahead_off <= rx->ahead_len &&
 	       rx->ahead_unqueued <= TLS_HEADER_LEN &&
+	       (!rx->ahead_off || rx->ahead_off >= rx->ahead_unqueued) &&
 	       (!rx->ahead_len || (rx->buffer && !rx->held && !rx->body_len));
 }
 
@@ -52,6 +56,7 @@ void session_wipe(struct session *s)
 	/* Whose buffers these are is not known any more: they are left alone. */
 	s->tx.open_buffer = s->tx.rest_buffer = s->rx.buffer = 0;
 	s->tx.rest_off = s->tx.rest_len = s->tx.engine.open_len = 0;
+	s->tx.pending_error = s->rx.pending_error = 0;
 	s->rx.body_len = s->rx.body_have = s->rx.held_off = s->rx.held_len = 0;
 	s->rx.ahead_len = s->rx.ahead_off = 0;
 	s->rx.held = s->rx.tail = false;

@@ -196,10 +196,15 @@ static void key_of_line(struct stat_conn *line, const struct tls_keys *k, uint8_
 	*home = STAT_HOME_USER;
 }
 
+/* @slot is in shared memory, which may be damaged. */
+static struct stat_conn *line_at(uint32_t slot)
+{
+	return slot && slot <= STAT_CONNS ? &region->conns[slot - 1] : NULL;
+}
+
 static struct stat_conn *line_of(struct session *s)
 {
-	return s->stat_slot && s->stat_region == region_id ? &region->conns[s->stat_slot - 1]
-							   : NULL;
+	return s->stat_region == region_id && region ? line_at(s->stat_slot) : NULL;
 }
 
 void stats_key_set(struct session *s, int fd, int tx)
@@ -238,14 +243,15 @@ void stats_conn_came(struct session *s, int fd)
 
 void stats_conn_left(struct session *s)
 {
+	struct stat_conn *line = line_at(s->left_slot);
 	uint64_t mine = region_id;
 
 	if (!mine || !__atomic_compare_exchange_n(&s->left_region, &mine, 0, false,
 						  __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return;
 	count_current(s, -1);
-	if (s->left_slot)
-		__atomic_store_n(&region->conns[s->left_slot - 1].owner, 0, __ATOMIC_RELEASE);
+	if (line)
+		__atomic_store_n(&line->owner, 0, __ATOMIC_RELEASE);
 }
 
 void stats_tx(struct session *s, uint64_t records, uint64_t bytes)

@@ -4,8 +4,12 @@
 
 #include "tests/unit/home.h"
 #include "user/conn.h"
+#include "user/parcel.h"
 #include "user/session.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -37,11 +41,18 @@ static const struct damage {
 	TX(open_buffer, 1u << 30),
 	TX(engine.open_len, 60000),
 	TX(engine.max_payload, 60000),
+	TX(engine.max_payload, 0),
+	TX(engine.error, 5),
+	TX(pending_error, 5),
 	TX(engine.keys.cipher, 999),
 	TX(engine.keys.version, 0x999),
 	RX(buffer, 1u << 30),
 	RX(body_len, 1u << 30),
 	RX(body_have, 1u << 30),
+	RX(body_len, 3), /* less than a tag */
+	{ "body_have", offsetof(struct session, rx.body_len), 8, 100 | 50ull << 32, true },
+	RX(engine.error, 5),
+	RX(pending_error, 5),
 	RX(held_off, 20000),
 	RX(held_len, 1u << 30),
 	RX(engine.header_len, 200),
@@ -115,10 +126,69 @@ static void test_a_corrupt_session_is_refused_and_wiped(void **state)
 	}
 }
 
+/* Where its counters are is not worth a session, and nothing else is counted up. */
+static void test_a_line_of_counters_that_cannot_be_is_nobodys(void **state)
+{
+	static const uint32_t slots[] = { 1u << 31, UINT32_MAX, 100000 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(slots); i++) {
+		struct conn *c;
+		int fd[2];
+
+		home_tx_pair(fd, V13, GCM, false);
+		c = conn_pin(fd[0]);
+		c->session->stat_slot = c->session->left_slot = slots[i];
+		c->session->left_region = c->session->stat_region;
+		assert_int_equal(tlsulp_send(fd[0], "text", 4, MSG_NOSIGNAL), 4);
+		conn_unpin(c);
+		home_close(fd);
+	}
+}
+
+/* A copy of the parcel @from, whose free buffers' links are damaged. */
+static int damaged_copy(struct arena *from)
+{
+	int fd = memfd_create("tlsulp", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int parcel = parcel_fd(arena_parcel(from));
+	uint32_t link = 77777;
+	off_t size = lseek(parcel, 0, SEEK_END);
+	char *bytes = malloc(size);
+
+	assert_int_equal(pread(parcel, bytes, size, 0), size);
+	for (int i = 1; i <= ARENA_SESSION_BUFFERS; i++)
+		memcpy(bytes + size - i * ARENA_BUFFER_SIZE, &link, sizeof(link));
+	assert_int_equal(pwrite(fd, bytes, size, 0), size);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
+	free(bytes);
+	return fd;
+}
+
+static void test_a_parcels_free_buffers_are_counted_anew(void **state)
+{
+	struct arena *from = arena_new_parcel(), *got;
+	uint32_t buffers[ARENA_SESSION_BUFFERS];
+
+	assert_non_null(from);
+	assert_non_null(arena_session_new(from));
+	for (int i = 0; i < ARENA_SESSION_BUFFERS; i++)
+		buffers[i] = arena_buffer_new(from);
+	for (int i = 0; i < ARENA_SESSION_BUFFERS; i++)
+		arena_buffer_free(from, buffers[i], 0);
+	got = arena_open_parcel(damaged_copy(from));
+	assert_non_null(got);
+	for (int i = 0; i < ARENA_SESSION_BUFFERS; i++) {
+		buffers[i] = arena_buffer_new(got);
+		assert_in_range(buffers[i], 1, ARENA_SESSION_BUFFERS);
+	}
+	assert_int_equal(arena_buffer_new(got), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_corrupt_session_is_refused_and_wiped),
+		cmocka_unit_test(test_a_parcels_free_buffers_are_counted_anew),
+		cmocka_unit_test(test_a_line_of_counters_that_cannot_be_is_nobodys),
 	};
 
 	home_start();

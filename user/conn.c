@@ -3,6 +3,7 @@
 
 #include "user/asleep.h"
 #include "user/exec.h"
+#include "user/fault.h"
 #include "user/handover.h"
 #include "user/holders.h"
 #include "user/linger.h"
@@ -11,6 +12,7 @@
 #include "user/readiness.h"
 #include "user/real.h"
 #include "user/say.h"
+#include "user/signals.h"
 #include "user/stats.h"
 #include "user/streams.h"
 
@@ -193,6 +195,8 @@ void conn_after_fork(void)
 	readiness_after_fork(true);
 	streams_after_fork();
 	parcel_after_fork();
+	signals_after_fork();
+	fault_after_fork();
 	exec_after_fork();
 	exec_system_after_fork();
 	arena_after_fork();

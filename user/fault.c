@@ -77,6 +77,11 @@ int fault_init(void)
 	return err;
 }
 
+void fault_after_fork(void)
+{
+	handlers_lock = (struct lock){ 0 };
+}
+
 /* ASan's memcpy would report the bad pointer instead of running into it. */
 static void copy(void *dst, const void *src, size_t n)
 {

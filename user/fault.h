@@ -42,4 +42,7 @@ int fault_copy(void *dst, const void *src, size_t n);
  */
 bool fault_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 
+/* In a fork's child: another thread may have been setting a handler. */
+void fault_after_fork(void);
+
 #endif

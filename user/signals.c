@@ -261,6 +261,11 @@ int signals_setcanceltype(int type, int *old)
 	return real.pthread_setcanceltype(type, old);
 }
 
+void signals_after_fork(void)
+{
+	program_lock = (struct lock){ 0 };
+}
+
 /* Also for those that were set before anybody asked us. */
 void signals_init(void)
 {

@@ -21,6 +21,9 @@
 /* From the constructor, where sigaction() and its kin come here. */
 void signals_init(void);
 
+/* In a fork's child: another thread may have been setting one. */
+void signals_after_fork(void);
+
 /*
  * From begin to end no handler runs in this thread, unless a fault calls it.
  * False: not possible here. Nests.

@@ -64,3 +64,7 @@ def test_a_thread_is_not_cancelled_inside_of_a_change(run):
     with wire.Peer(reply={1: b"\x17\x02\x00\x00\x20"}) as peer:
         run.run("signals", peer.port, "inside")
         assert peer.ended(1).text() == b"ok"
+
+
+def test_a_child_sets_handlers(run):
+    assert text_of(run, "fork") == b"ok"

@@ -244,6 +244,39 @@ static void scene_inside(void)
 	say_str(fd, "ok");
 }
 
+static void *set_handlers(void *sig)
+{
+	struct sigaction act = { .sa_handler = count };
+
+	while (!done)
+		sigaction((long)sig, &act, NULL);
+	return NULL;
+}
+
+/* A child sets its handlers although another thread was setting some in its parent. */
+static void scene_fork(void)
+{
+	pthread_t threads[2];
+	int status;
+
+	CHECK(pthread_create(&threads[0], NULL, set_handlers, (void *)SIGUSR1) == 0);
+	CHECK(pthread_create(&threads[1], NULL, set_handlers, (void *)SIGSEGV) == 0);
+	for (int i = 0; i < 300; i++) {
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (!pid) {
+			signal(SIGUSR1, SIG_DFL);
+			signal(SIGSEGV, SIG_DFL);
+			_exit(0);
+		}
+		CHECK(waitpid(pid, &status, 0) == pid && !status);
+	}
+	atomic_store(&done, 1);
+	CHECK(pthread_join(threads[0], NULL) == 0 && pthread_join(threads[1], NULL) == 0);
+	say_str(fd, "ok");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -253,6 +286,7 @@ int main(int argc, char **argv)
 		{ "storm", scene_storm }, { "queue", scene_queue },     { "mask", scene_mask },
 		{ "once", scene_once },   { "restart", scene_restart }, { "ended", scene_ended },
 		{ "jump", scene_jump },   { "cancel", scene_cancel },   { "inside", scene_inside },
+		{ "fork", scene_fork },
 	};
 
 	peer_init(argv[1]);

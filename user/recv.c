@@ -96,8 +96,7 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_
 static int look_at_front(struct conn *c, int fd, struct rx_request *rq, struct recv_call *call)
 {
 	uint8_t *front = call->scratch->front;
-	ssize_t got =
-		real.recv(fd, front, SCRATCH_FRONT_SIZE, MSG_PEEK | (call->flags & MSG_DONTWAIT));
+	ssize_t got = real.recv(fd, front, call->look, MSG_PEEK | (call->flags & MSG_DONTWAIT));
 	int err = got < 0 ? -errno : 0;
 
 	asleep_woke(&call->asleep);

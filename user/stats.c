@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 static struct stat_region *region; /* NULL until one is mapped */
 static bool region_is_shown; /* by `tlsulp stat`: it is a file */
@@ -166,6 +167,27 @@ static struct stat_conn *claim_line(struct stat_region *r, bool dead)
 	return NULL;
 }
 
+/*
+ * A free line, or one whose process has died. To look for those takes a while, so
+ * where there was none nobody looks again for a second.
+ */
+static struct stat_conn *find_line(struct stat_region *r)
+{
+	static int64_t full_until;
+	struct stat_conn *line;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (now.tv_sec < __atomic_load_n(&full_until, __ATOMIC_RELAXED))
+		return NULL;
+	line = claim_line(r, false);
+	if (!line)
+		line = claim_line(r, true);
+	if (!line)
+		__atomic_store_n(&full_until, now.tv_sec + 1, __ATOMIC_RELAXED);
+	return line;
+}
+
 void stats_conn_new(struct session *s, int fd)
 {
 	struct stat_region *r = get_region();
@@ -175,9 +197,7 @@ void stats_conn_new(struct session *s, int fd)
 		return;
 	s->stat_region = region_id;
 	claim_process();
-	line = claim_line(r, false);
-	if (!line)
-		line = claim_line(r, true);
+	line = find_line(r);
 	if (!line) {
 		__atomic_add_fetch(&r->conns_lost, 1, __ATOMIC_RELAXED);
 		return;

@@ -69,10 +69,22 @@ soak:
 	$(MAKE) all
 	tests/model/run.sh $(BUILD) $(SOAK_SECONDS) $(SOAK_SEED)
 
-bench:
-	tools/deps.sh build bench
+# BENCH="--quick" only shows that all works; BENCH="--only 'servers|sizes/send'" takes a part.
+bench: bench-programs
+	$(MEASURE) $(BENCH); status=$$?; $(PYTHON) bench/report.py; $(PYTHON) bench/plot.py; exit $$status
+
+# Every size with every number of connections and every cipher: hours.
+bench-all: bench-programs
+	$(MEASURE) --all $(BENCH); status=$$?; $(PYTHON) bench/report.py; $(PYTHON) bench/plot.py; exit $$status
+
+MEASURE = TLSULP_BUILD=$(abspath $(BUILD)) TLSULP_BUILD13=$(BUILD13) $(PYTHON) bench/run.py
+
+bench-programs:
+	tools/deps.sh build debian13 bench
 	$(MAKE) all
-	TLSULP_BUILD=$(abspath $(BUILD)) bench/run.sh
+	bench/build.sh $(abspath $(BUILD))/bench
+	tools/debian13.sh make
+	$(IN_DEBIAN13) bench/build.sh $(BUILD13)/bench
 
 install: all
 	tools/install.sh $(BUILD) $(prefix)
@@ -88,4 +100,4 @@ clean:
 	rm -rf $(BUILD) build-asan build-tsan
 
 .PHONY: all deps demo check conformance debian13 check-debian13 interop-debian13 \
-	conformance-debian13 check-guest soak bench install fmt lint clean
+	conformance-debian13 check-guest soak bench bench-all bench-programs install fmt lint clean

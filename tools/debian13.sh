@@ -26,7 +26,8 @@ root=${TLSULP_DEBIAN13:-$source/build/trixie}
 suite=trixie
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 packages=(gcc libc6-dev make meson ninja-build pkgconf python3 libssl-dev libgcrypt20-dev
-	libgnutls28-dev libcmocka-dev nettle-dev openssl gnutls-bin tcpdump iproute2 procps)
+	libgnutls28-dev libcmocka-dev nettle-dev openssl gnutls-bin tcpdump iproute2 procps
+	nginx)
 [ "$(dpkg --print-architecture)" != amd64 ] || packages+=(libipsec-mb-dev)
 
 die() {

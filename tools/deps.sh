@@ -27,7 +27,10 @@ packages_for() {
 		echo qemu-system-x86 busybox-static kmod cpio xz-utils ca-certificates \
 			debian-archive-keyring
 		;;
-	bench) echo 'nginx-light|nginx|nginx-core|nginx-full|nginx-extras' curl openssl wrk ;;
+	bench)
+		echo 'nginx-light|nginx|nginx-core|nginx-full|nginx-extras' lighttpd \
+			lighttpd-mod-openssl curl openssl iproute2 util-linux python3-matplotlib
+		;;
 	lint) echo clang-format cppcheck shellcheck ;;
 	fuzz) echo clang 'libclang-rt-14-dev|libclang-rt-dev' libcmocka-dev libssl-dev python3 ;;
 	*)

@@ -23,13 +23,18 @@ static const char usage[] =
 	"  --sndbuf BYTES: of the client  --pause MICROSECONDS: the server, after each message\n"
 	"  --open: the server opens the records in every scenario\n"
 	"  --verify: and every byte is compared\n"
+	"  --near-cpu N --far-cpu N: of client and server, once they have connected\n"
 	"  --host ADDRESS  --near FILE --far FILE: network namespaces of client and server\n";
 
 const unsigned char *pattern;
 
-static struct plan plan = {
-	.host = "127.0.0.1", .tls = 13, .connections = 1, .size = 16384, .seconds = 0.3
-};
+static struct plan plan = { .host = "127.0.0.1",
+			    .tls = 13,
+			    .connections = 1,
+			    .size = 16384,
+			    .seconds = 0.3,
+			    .near_cpu = -1,
+			    .far_cpu = -1 };
 static const struct layer *layer;
 static struct end *ends;
 
@@ -97,6 +102,12 @@ static void set_option(int option, const char *value)
 	case 'h':
 		plan.host = value;
 		break;
+	case 'X':
+		plan.near_cpu = atoi(value);
+		break;
+	case 'Y':
+		plan.far_cpu = atoi(value);
+		break;
 	case 'x':
 		plan.near_net = value;
 		break;
@@ -121,7 +132,8 @@ static void read_arguments(int argc, char **argv)
 		{ "tls", 1, 0, 'v' },     { "certificate", 1, 0, 'k' },
 		{ "sndbuf", 1, 0, 'b' },  { "pause", 1, 0, 'p' },
 		{ "host", 1, 0, 'h' },    { "near", 1, 0, 'x' },
-		{ "far", 1, 0, 'y' },     { "verify", 0, 0, 'V' },
+		{ "far", 1, 0, 'y' },     { "near-cpu", 1, 0, 'X' },
+		{ "far-cpu", 1, 0, 'Y' }, { "verify", 0, 0, 'V' },
 		{ "open", 0, 0, 'o' },    { 0 },
 	};
 	static const struct layer *layers[] = { &layer_tcp, &layer_tlsulp, &layer_openssl,
@@ -169,6 +181,7 @@ static void be_server(struct meeting *meeting, int ready, int hold)
 	listener = listen_at(&plan, meeting);
 	NEED(write(ready, &c, 1) == 1);
 	open_all(meeting, listener, true);
+	stay_on(plan.far_cpu);
 	server_run(&plan, layer, ends, meeting);
 	NEED(!read(hold, &c, 1));
 	_exit(0);
@@ -268,6 +281,7 @@ int main(int argc, char **argv)
 	enter_network(plan.near_net);
 	NEED(read(ready[0], &c, 1) == 1);
 	open_all(meeting, -1, false);
+	stay_on(plan.near_cpu);
 	client_run(&plan, layer, ends, meeting, &sample, server);
 	finish(meeting, &sample, hold[1], server);
 	return 0;

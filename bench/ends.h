@@ -42,6 +42,7 @@ struct plan {
 	const char *contender, *scenario, *host, *certificate, *near_net, *far_net;
 	const struct suite *suite;
 	int tls, connections, sndbuf, pause_us; /* tls: 12 or 13 */
+	int near_cpu, far_cpu; /* of client and server; -1: any */
 	size_t size;
 	double seconds;
 	bool verify; /* compare every byte; the times then mean nothing */
@@ -84,6 +85,7 @@ extern const struct layer layer_tcp, layer_tlsulp, layer_openssl, layer_gnutls;
 const struct suite *find_suite(const char *name);
 
 /* transport.c */
+void stay_on(int cpu);
 void enter_network(const char *path); /* a network namespace; NULL: stay */
 int listen_at(const struct plan *plan, struct meeting *meeting);
 int meet_client(int listener);

@@ -129,7 +129,9 @@ def draw(results, out):
            "CPU of both ends, s per GiB", False)
     panels(results, out, "connections", "Many connections", in_group("connections"), many)
     panels(results, out, "latency", "Request and response: 99th percentile",
-           lambda p: p.get("scenario") == "rr", many, "p99_us", "times plain TCP's")
+           lambda p: p.get("scenario") == "rr" and p["together"], many, "p99_us", "times plain TCP's")
+    panels(results, out, "apart", "Small messages, each end on a processor of its own",
+           in_group("apart"), many)
     panels(results, out, "cliffs", "No cliff", in_group("cliffs"), size_of)
     servers(results, out)
 

@@ -3,13 +3,15 @@
 
 Ratios are of medians. "both ends" is the CPU time of client and server together, "one end"
 that of the end which the row is about (the sender, the receiver, or the server program): the
-word before the semicolon is what the row is judged by. Nothing here fails.
+word before the semicolon is what the row is judged by. Where the ends are: bench/scenes.py.
+Nothing here fails.
 """
 import argparse
 import json
 import pathlib
 
 import machine
+import scenes
 
 KIB, MIB = 1 << 10, 1 << 20
 HARD_FLOOR = 1.0
@@ -36,8 +38,7 @@ class Results:
 
 
 def point_name(group, scenario, size, connections=1):
-    text = {64: "64B", KIB: "1K", 16 * KIB: "16K", 128 * KIB: "128K", MIB: "1M"}[size]
-    return f"{group}/{scenario}/{text}/{connections}c/aes-128-gcm-tls1.3"
+    return scenes.Point(group, scenario, size=size, connections=connections).name
 
 
 def row(what, target, judged, note="", unit=""):

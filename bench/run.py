@@ -20,7 +20,7 @@ import micro
 import scenes
 import servers
 import stats
-from places import BUILD, BUILD13, HERE, IN_DEBIAN13, UNDER_TLSULP
+from places import BUILD, BUILD13, FAR_CPU, HERE, IN_DEBIAN13, NEAR_CPU, UNDER_TLSULP
 
 # The two ends are as two programs: each with a statistics table of its own.
 ENDS_UNDER_TLSULP = (*UNDER_TLSULP, "env", "-u", "TLSULP_STAT")
@@ -54,7 +54,8 @@ class Ends:
     def command(self, point, contender):
         before, build, layer = CONTENDERS[contender]
         words = [*before, str(build / "bench/ends"), *point.options(),
-                 "--certificate", str(self.certificate)]
+                 "--certificate", str(self.certificate), "--near-cpu", NEAR_CPU,
+                 "--far-cpu", NEAR_CPU if point.is_together else FAR_CPU]
         if point.veth:
             words += self.networks
         return [*words, layer, point.scenario]
@@ -123,7 +124,7 @@ def measure(ends, point, runs, broken):
         result.update(stats.summary(result["runs"]))
     return {"name": point.name, "group": point.group, "scenario": point.scenario,
             "label": point.label, "size": point.size, "connections": point.connections,
-            "cipher": point.cipher, "tls": point.tls,
+            "together": point.is_together, "cipher": point.cipher, "tls": point.tls,
             "environment": NO_VAES if point.no_vaes else {}, "contenders": results}
 
 

@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What is measured: points, each with its contenders.
 
+Both ends on one processor or on two makes the greatest difference of all where an end sleeps
+for each message: across processors waking the other costs many times the message, and a slow
+receiver, which never sleeps, looks cheap. So what has small messages or waits for answers is
+measured with both ends on one processor ("together"), where the figure is what the ends do;
+bulk with one processor for each ("apart"), as are once more the smallest.
+
 One axis at a time leaves AES-128-GCM with TLS 1.3, 16 KiB and one connection; `full_product`
 has every size with every number of connections and every cipher.
 """
@@ -45,11 +51,19 @@ class Point:
     label: str = ""
     veth: bool = False
     no_vaes: bool = False
+    placement: str = ""  # "together", "apart"; the default is as told above
+
+    @property
+    def is_together(self):
+        if self.placement:
+            return self.placement == "together"
+        return self.size < 16 * KIB or self.scenario in ("echo", "rr")
 
     @property
     def name(self):
         words = [self.group, self.label or self.scenario, short(self.size), f"{self.connections}c",
-                 f"{self.cipher}-tls1.{self.tls - 10}"]
+                 f"{self.cipher}-tls1.{self.tls - 10}",
+                 "together" if self.is_together else "apart"]
         return "/".join(words)
 
     def options(self):
@@ -77,6 +91,8 @@ def axes():
     points = [Point("sizes", s, size=n) for s in (*BULK, "echo") for n in SIZES]
     points += [Point("latency", "rr", size=n, connections=c)
                for n in (64, KIB) for c in (1, 64)]
+    points += [Point("apart", s, size=n, placement="apart")
+               for s in ("receive", "rr") for n in (64, KIB)]
     points += [Point("connections", s, size=n, connections=c, contenders=contenders_for(c))
                for c in CONNECTIONS[1:]
                for s, n in (("receive", 64), ("receive", KIB), ("receive", 16 * KIB),
@@ -90,8 +106,10 @@ def axes():
 
 def cliffs():
     return [
-        Point("cliffs", "send", sndbuf=4096, label="small-sndbuf-send"),
-        Point("cliffs", "receive", sndbuf=4096, label="small-sndbuf-receive"),
+        Point("cliffs", "send", sndbuf=4096, label="small-sndbuf-send",
+              placement="together"),
+        Point("cliffs", "receive", sndbuf=4096, label="small-sndbuf-receive",
+              placement="together"),
         Point("cliffs", "receive", pause=200, label="slow-reader"),
         Point("cliffs", "receive", size=MIB, pause=2000, label="slow-reader"),
         Point("cliffs", "vector", size=64 * KIB, label="1024-unaligned-entries"),

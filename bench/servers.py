@@ -3,7 +3,7 @@
 
 All servers are started once and asked in turn. The CPU time is that of all of a server's
 processes; the client (bench/drain.c) reads what is on the wire and opens no record, so that
-it costs the same for each. curl's download first has to have the file's SHA-256, and a
+it costs the same for each. Servers have one processor, the client another. curl's download first has to have the file's SHA-256, and a
 server under tlsulp counts only if the ULP carried each download.
 """
 import hashlib
@@ -14,7 +14,7 @@ import subprocess
 import time
 
 import stats
-from places import BUILD, IN_DEBIAN13, UNDER_TLSULP
+from places import BUILD, FAR_CPU, IN_DEBIAN13, NEAR_CPU, UNDER_TLSULP
 
 SUITE = "TLS_AES_128_GCM_SHA256"
 # The name of a contender: the server, what stands before its command, TLS, kTLS.
@@ -131,7 +131,7 @@ class Server:
                                    ssl=ssl if self.tls else "")
             command = ["lighttpd", "-D", "-f", f"{directory}/conf"]
         (directory / "conf").write_text(text)
-        self.command = [*before, *command]
+        self.command = ["taskset", "-c", FAR_CPU, *before, *command]
         self.process = subprocess.Popen(self.command)
         self.wait_until_it_listens()
 
@@ -172,7 +172,7 @@ class Server:
         scheme = "https" if self.tls else "http"
         carried = self.carried() if self.ulp else 0
         before, machine = self.cpu(), machine_seconds()
-        done = subprocess.run([str(BUILD / "bench/drain"), scheme, str(self.port), "/data",
+        done = subprocess.run(["taskset", "-c", NEAR_CPU, str(BUILD / "bench/drain"), scheme, str(self.port), "/data",
                                str(size), str(times)], stdout=subprocess.PIPE, check=True)
         cpu, machine = self.cpu() - before, machine_seconds() - machine
         if self.ulp and self.carried() - carried != times:

@@ -21,6 +21,17 @@ void enter_network(const char *path)
 	close(fd);
 }
 
+void stay_on(int cpu)
+{
+	cpu_set_t set;
+
+	if (cpu < 0)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	NEED(!sched_setaffinity(0, sizeof(set), &set));
+}
+
 static struct sockaddr_in address_of(const char *host, int port)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(port) };

@@ -149,15 +149,16 @@ static void send_until(uint64_t until, void (*way)(struct end *))
 	} while (now_ns() < until);
 }
 
-/* A raw reader's end is known by its rest: it does not know how many bytes come. */
+/* Until it has read all. A raw reader's bytes are those that TCP sent. */
 static void wait_for_server(void)
 {
-	uint64_t before = 0, now;
+	uint64_t expected = 0;
 
-	while ((now = meeting->received) < bytes || now != before) {
-		before = now;
+	for (int i = 0; i < plan->connections; i++)
+		expected += plan->raw ? wire_bytes(all[i].fd) - all[i].wire_before : all[i].sent;
+	while (meeting->received < expected)
 		usleep(1000);
-	}
+	NEED(meeting->received == expected);
 }
 
 static void send_for(struct sample *sample, pid_t server)

@@ -167,6 +167,7 @@ static void open_all(struct meeting *meeting, int listener, bool server)
 	for (int i = 0; i < plan.connections; i++) {
 		ends[i].fd = server ? meet_client(listener) : meet_server(&plan, meeting);
 		layer->open(&plan, &ends[i], server);
+		ends[i].wire_before = wire_bytes(ends[i].fd);
 	}
 }
 

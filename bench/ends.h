@@ -61,6 +61,7 @@ struct end {
 	int fd;
 	void *tls;
 	uint64_t sent, received; /* plaintext, but for a raw reader */
+	uint64_t wire_before; /* of wire_bytes(), when it was opened */
 	size_t answered; /* of the message that is answered now */
 	uint64_t asked_ns;
 };
@@ -101,6 +102,7 @@ struct sample {
 void measure_start(struct sample *sample, pid_t server, uint64_t bytes, uint64_t messages);
 void measure_stop(struct sample *sample, pid_t server, uint64_t bytes, uint64_t messages);
 uint64_t now_ns(void);
+uint64_t wire_bytes(int fd); /* that TCP has sent, when all that was written is */
 void latency_clear(void);
 void latency_add(uint64_t ns);
 void latency_print(FILE *f); /* percentiles, in microseconds */

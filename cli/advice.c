@@ -97,8 +97,9 @@ static void print_no_tls(const struct program *p)
 		printf("  to switch kTLS on: %s\n", hint);
 }
 
-void advice_print(const struct program *p)
+enum advice advice_print(const struct program *p)
 {
+	const char *hint = hint_for(program_last(p));
 	const char *ssl = elf_needs(&p->elf, "libssl.so");
 	const char *gnutls = elf_needs(&p->elf, "libgnutls.so");
 	const char *uring = elf_needs(&p->elf, "liburing.so");
@@ -114,6 +115,11 @@ void advice_print(const struct program *p)
 		print_no_tls(p);
 	if (uring)
 		printf("  links %s: a preload cannot see io_uring, so the ULP is refused once it "
-		       "has a ring; switch io_uring off in the program, or use the kernel home\n",
+		       "has a ring; switch io_uring off in the program, or use a kernel that has "
+		       "the "
+		       "ULP\n",
 		       uring);
+	if (hint && !strcmp(hint, OWN_BIO))
+		return ADVICE_NEVER;
+	return hint || ssl || gnutls ? ADVICE_ONCE_ASKED : ADVICE_UNKNOWN;
 }

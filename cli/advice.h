@@ -7,7 +7,14 @@
 
 #include "cli/program.h"
 
+/* Will it ask for the ULP? */
+enum advice {
+	ADVICE_NEVER,
+	ADVICE_ONCE_ASKED, /* once kTLS is switched on as was printed */
+	ADVICE_UNKNOWN,
+};
+
 /* Lines about the TLS libraries that @p links, and how its kTLS is switched on. */
-void advice_print(const struct program *p);
+enum advice advice_print(const struct program *p);
 
 #endif

@@ -250,7 +250,7 @@ static void check_io_uring(bool kernel)
 		       what);
 }
 
-static bool print_program(const struct program *p)
+static bool print_program(const struct program *p, enum advice *asks)
 {
 	printf("program %s\n", p->path[0]);
 	for (int i = 1; i < p->steps; i++)
@@ -263,11 +263,11 @@ static bool print_program(const struct program *p)
 	if (p->privileged)
 		printf("  it has set-ID bits or file capabilities: for other users than you, "
 		       "nothing is preloaded into it\n");
-	advice_print(p);
+	*asks = advice_print(p);
 	return true;
 }
 
-static bool check_program(const char *name, bool *preloads)
+static bool check_program(const char *name, bool *preloads, enum advice *asks)
 {
 	static struct program p;
 	char path[PATH_MAX];
@@ -281,7 +281,7 @@ static bool check_program(const char *name, bool *preloads)
 		return false;
 	}
 	program_inspect(path, &p);
-	*preloads = print_program(&p);
+	*preloads = print_program(&p, asks);
 	return true;
 }
 
@@ -298,17 +298,26 @@ static void leave_preload(char **argv)
 	    "the kernel; unset LD_PRELOAD and try again");
 }
 
-static int verdict(bool works, const char *name)
+static int verdict(bool works, const char *name, enum advice asks)
 {
-	printf("\n%s%s%s\n", name ? name : "TLS", name ? ": TLS " : " ",
-	       works ? "would be carried by the ULP"
-		     : "would NOT be carried by the ULP; see above for what to do");
-	return works ? EXIT_SUCCESS : EXIT_FAILURE;
+	const char *what = "would be carried by the ULP";
+
+	if (!works)
+		what = "would NOT be carried by the ULP; see above for what to do";
+	else if (name && asks == ADVICE_NEVER)
+		what = "would NOT be carried by the ULP: the program never asks for it";
+	else if (name && asks == ADVICE_ONCE_ASKED)
+		what = "would be carried by the ULP once kTLS is switched on as above";
+	else if (name)
+		what = "would be carried by the ULP if the program asks for it";
+	printf("\n%s%s%s\n", name ? name : "TLS", name ? ": TLS " : " ", what);
+	return works && (!name || asks != ADVICE_NEVER) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int doctor_main(int argc, char **argv)
 {
 	bool kernel, user, preloads = true, runs = true;
+	enum advice asks = ADVICE_UNKNOWN;
 	const char *name;
 	int opt;
 
@@ -324,6 +333,6 @@ int doctor_main(int argc, char **argv)
 	user &= check_library();
 	check_io_uring(kernel);
 	if (name)
-		runs = check_program(name, &preloads);
-	return verdict(runs && (kernel || (user && preloads)), name);
+		runs = check_program(name, &preloads, &asks);
+	return verdict(runs && (kernel || (user && preloads)), name, asks);
 }

@@ -232,7 +232,9 @@ const char *program_why(enum verdict verdict)
 	return "";
 }
 
-#define KERNEL_HOME "use the kernel home, tls.ko, which serves every program"
+#define KERNEL_HOME                                                                                \
+	"use a kernel that has the TLS ULP (modprobe tls), which serves every program, and "       \
+	"--force"
 
 const char *program_remedy(enum verdict verdict)
 {

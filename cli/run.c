@@ -12,6 +12,7 @@
 #include "cli/program.h"
 #include "cli/rundir.h"
 #include "cli/supervise.h"
+#include "user/aead/aead.h"
 
 struct run {
 	const char *mode; /* NULL: TLSULP_MODE or auto */
@@ -34,6 +35,16 @@ static const struct option options[] = {
 static bool mode_is_known(const char *mode)
 {
 	return !strcmp(mode, "auto") || !strcmp(mode, "user") || !strcmp(mode, "kernel");
+}
+
+static bool aead_is_known(const char *name)
+{
+	if (!name || !*name)
+		return true;
+	for (int i = 0; aead_provider_name(i); i++)
+		if (!strcmp(name, aead_provider_name(i)))
+			return true;
+	return false;
 }
 
 /* Returns -1 to go on, or the exit status. */
@@ -72,6 +83,12 @@ static int parse(struct run *r, int argc, char **argv)
 		r->mode = "auto";
 	if (!mode_is_known(r->mode)) {
 		say("there is no mode '%s': use auto, user or kernel", r->mode);
+		return EXIT_CANNOT_START;
+	}
+	if (!aead_is_known(getenv("TLSULP_AEAD"))) {
+		say("TLSULP_AEAD=%s is no AEAD library: use ipsec-mb, libcrypto or libgcrypt, or "
+		    "unset it",
+		    getenv("TLSULP_AEAD"));
 		return EXIT_CANNOT_START;
 	}
 	return -1;

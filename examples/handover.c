@@ -6,10 +6,17 @@
  *   handover CERT.pem KEY.pem FILE CONTROL [PORT]
  *
  * serves FILE by HTTPS on 127.0.0.1:PORT, whatever the request. Start it again
- * with the same CONTROL, the path of a UNIX socket: the new process gets the
- * listening socket and each connection, with how far its download is, and the
- * old one ends. OpenSSL does the handshake and is not needed after it: the keys
- * are the socket's, so SCM_RIGHTS passes all there is.
+ * with the same CONTROL, the path of a UNIX socket: the new process gets each
+ * connection, with how far its download is, and the listening socket, and the
+ * old one ends. If a connection cannot go, the old one goes on with those that did not.
+ * OpenSSL does the handshake and is not needed after it: the keys are the
+ * socket's, so SCM_RIGHTS passes all there is. All run under tlsulp:
+ *
+ *   openssl req -x509 -newkey rsa:2048 -nodes -keyout k.pem -out c.pem -subj /CN=localhost
+ *   tlsulp run -- build/examples/handover c.pem k.pem BIG control 8443 &
+ *   curl -k --limit-rate 10M https://127.0.0.1:8443/ -o copy &
+ *   tlsulp run -- build/examples/handover c.pem k.pem BIG control &
+ *   wait %2; cmp BIG copy
  */
 #include "common.h"
 
@@ -63,7 +70,7 @@ static struct sockaddr_un control_address(const char *path)
 
 /* ---- to the new version ---- */
 
-static void pass(int peer, const struct download *d)
+static int pass(int peer, const struct download *d)
 {
 	char buffer[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec iov = { (void *)&d->offset, sizeof(d->offset) };
@@ -76,20 +83,26 @@ static void pass(int peer, const struct download *d)
 	cmsg->cmsg_type = SCM_RIGHTS;
 	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(cmsg), &d->sock, sizeof(int));
-	check(sendmsg(peer, &msg, 0), "passing a socket to the new version");
+	return sendmsg(peer, &msg, 0) == sizeof(d->offset);
 }
 
+/* The listening socket goes last: who has not got it has not taken over. */
 static void hand_over(void)
 {
 	struct download all = { -1, listener };
-	int peer = accept(control, NULL, NULL);
+	int peer = accept(control, NULL, NULL), passed = 0;
 
 	check(peer, "accept");
-	pass(peer, &all);
-	for (int i = 0; i < count; i++)
-		pass(peer, &downloads[i]);
-	printf("handed over %d connections\n", count);
-	exit(0);
+	while (passed < count && pass(peer, &downloads[passed]))
+		close(downloads[passed++].sock);
+	if (passed == count && pass(peer, &all)) {
+		printf("handed over %d connections\n", count);
+		exit(0);
+	}
+	perror("the new version cannot take over, this one goes on");
+	memmove(downloads, downloads + passed, (count - passed) * sizeof(downloads[0]));
+	count -= passed;
+	close(peer);
 }
 
 /* ---- from the old version ---- */
@@ -130,8 +143,12 @@ static int take_over(const char *path)
 			downloads[count++] = d;
 	}
 	close(peer);
+	if (listener < 0) {
+		fprintf(stderr, "the old version did not hand over: see its words\n");
+		exit(1);
+	}
 	printf("took over %d connections\n", count);
-	return listener >= 0;
+	return 1;
 }
 
 /* ---- clients ---- */

@@ -499,6 +499,11 @@ void arena_become(struct arena *a)
 	a->self = a->child;
 }
 
+bool arena_holder_on_way(const struct arena *a, int slot)
+{
+	return __atomic_load_n(&a->head->holders[slot].pid, __ATOMIC_ACQUIRE) == HOLDER_ON_ITS_WAY;
+}
+
 bool arena_holder_dead(struct arena *a, int slot)
 {
 	struct holder *h = &a->head->holders[slot];

@@ -90,6 +90,8 @@ int arena_arrive(struct arena *a);
 int arena_arrived(struct arena *a);
 /* Has this process a slot there already? */
 bool arena_is_held(const struct arena *a);
+/* A slot that was reserved for a program, which has not come yet, and perhaps never will. */
+bool arena_holder_on_way(const struct arena *a, int slot);
 /* A slot in use whose process is gone (or never came to be). */
 bool arena_holder_dead(struct arena *a, int slot);
 void arena_release_holder(struct arena *a, int slot);

@@ -535,6 +535,11 @@ void conn_add_fd(struct conn *c, int newfd)
 	lock_restore_signals(&g);
 }
 
+bool conn_is_last_here(struct conn *c)
+{
+	return conn_is_usable(c) && !holders_are_others_here(c->arena, c->session);
+}
+
 bool conn_is_only_holder(struct conn *c)
 {
 	return conn_is_usable(c) && !holders_are_others(c->arena, c->session);

@@ -134,6 +134,8 @@ void conn_forget(int fd);
 
 /* Is this process the session's only living holder? */
 bool conn_is_only_holder(struct conn *c);
+/* Its last one, unless the program comes that it is on its way to? */
+bool conn_is_last_here(struct conn *c);
 
 /* Any number of @c, or -1. */
 int conn_find_fd(const struct conn *c);

@@ -41,7 +41,7 @@ void holders_drop(struct arena *a, struct session *s, int slot)
 	arena_session_free(a, s);
 }
 
-bool holders_are_others(struct arena *a, struct session *s)
+static bool are_others(struct arena *a, struct session *s, bool coming)
 {
 	int self = arena_self(a);
 	bool others = false;
@@ -52,9 +52,19 @@ bool holders_are_others(struct arena *a, struct session *s)
 		if (arena_holder_dead(a, slot))
 			holders_remove(s, slot);
 		else
-			others = true;
+			others |= coming || !arena_holder_on_way(a, slot);
 	}
 	return others;
+}
+
+bool holders_are_others(struct arena *a, struct session *s)
+{
+	return are_others(a, s, true);
+}
+
+bool holders_are_others_here(struct arena *a, struct session *s)
+{
+	return are_others(a, s, false);
 }
 
 void holders_sweep(struct arena *a)

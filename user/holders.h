@@ -20,6 +20,8 @@ void holders_remove(struct session *s, int slot);
  * found out where it matters, which is here.
  */
 bool holders_are_others(struct arena *a, struct session *s);
+/* The same without those that are on their way. */
+bool holders_are_others_here(struct arena *a, struct session *s);
 
 /* All slots are taken: take back those of processes that died without a word, and what they held.
  */

@@ -366,7 +366,7 @@ void linger_before_close(struct conn *c, int fd)
 		return;
 	if (c->fds > 1)
 		return; /* another number carries on, see do_note() */
-	with_open = conn_is_only_holder(c);
+	with_open = conn_is_last_here(c);
 	if (!with_open && !is_lingering(c))
 		return; /* what may be left was left by another process, which sees to it */
 	ms = linger_time(fd);
@@ -421,7 +421,7 @@ static bool (*exit_goes)(const struct conn *c);
 
 static void exit_fd(int fd, struct conn *c)
 {
-	bool only = conn_is_only_holder(c);
+	bool only = conn_is_last_here(c);
 	int64_t left = exit_end - now_ms();
 
 	if (exit_goes && exit_goes(c))

@@ -116,9 +116,10 @@ static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, struct re
 		err = recv_some(c, fd, rq, call);
 		if (err == RX_EOF && !rq->done && conn_is_usable(c))
 			err = session_take_error(conn_session(c));
-		if (err == RECV_LOOK)
+		if (err == RECV_LOOK) {
+			wait_begin(&deadline);
 			err = look_at_front(c, fd, rq, call);
-		else if (err != -EAGAIN || !call->want)
+		} else if (err != -EAGAIN || !call->want)
 			return err;
 		else
 			err = recv_wait(c, fd, call->want, &deadline, &call->asleep);

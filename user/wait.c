@@ -27,7 +27,7 @@ static int time_left(int fd, int option, struct deadline *d)
 
 		if (!real.getsockopt(fd, SOL_SOCKET, option, &tv, &len))
 			ms = tv.tv_sec * 1000ll + (tv.tv_usec + 999) / 1000;
-		d->at_ms = ms ? now_ms() + ms : -1;
+		d->at_ms = ms ? (d->start_ms ? d->start_ms : now_ms()) + ms : -1;
 		d->known = true;
 	}
 	if (d->at_ms < 0)
@@ -58,6 +58,11 @@ static bool restarts(const struct deadline *d, uint32_t before)
 	bool known, interrupted = signals_interrupted(before, &known);
 
 	return d->at_ms < 0 && (known ? !interrupted : all_restart());
+}
+
+void wait_begin(struct deadline *d)
+{
+	d->start_ms = now_ms();
 }
 
 bool wait_is_nonblocking(int fd, int flags)

@@ -12,9 +12,13 @@
 
 /* When a call has waited long enough; made on the first wait. */
 struct deadline {
+	int64_t start_ms; /* of the call, if it has waited elsewhere; 0: now */
 	bool known;
 	int64_t at_ms; /* CLOCK_MONOTONIC; -1: never */
 };
+
+/* The call begins to wait now, elsewhere at first. */
+void wait_begin(struct deadline *d);
 
 /* Is this call to return EAGAIN instead of waiting? */
 bool wait_is_nonblocking(int fd, int flags);

@@ -96,7 +96,7 @@ def test_a_program_without_the_library_gets_no_socket(run, how, tmp_path):
 
 # ---- hand-over ----
 
-@pytest.mark.parametrize("how", "self child twice keyless peek many truncated large".split())
+@pytest.mark.parametrize("how", "self child twice keyless untaken peek many truncated large".split())
 def test_passing_the_socket(run, how):
     assert text_of(run, "rights", how) == b"first second third"
 

@@ -514,6 +514,18 @@ static void rights_keyless(int pair[2])
 	say_str(fd, "third");
 }
 
+/* On its way to a process that never takes it. */
+static void rights_untaken(int pair[2])
+{
+	int fd = peer_tls(TAG);
+
+	say_str(fd, "first ");
+	send_fd(pair[0], fd);
+	CHECK(send(fd, "second third", 12, MSG_MORE) == 12);
+	CHECK(close(fd) == 0);
+	CHECK(close(pair[1]) == 0 && close(pair[0]) == 0);
+}
+
 static void rights_peek(int pair[2])
 {
 	int fd = peer_tls(TAG), peeked, taken, flags;
@@ -598,6 +610,8 @@ static void scene_rights(void)
 		rights_self(pair);
 	else if (!strcmp(arg, "child") || !strcmp(arg, "twice"))
 		rights_child(pair, !strcmp(arg, "twice"));
+	else if (!strcmp(arg, "untaken"))
+		rights_untaken(pair);
 	else if (!strcmp(arg, "keyless"))
 		rights_keyless(pair);
 	else if (!strcmp(arg, "peek"))

@@ -14,7 +14,7 @@ all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 
 $(BUILD)/build.ninja:
-	@command -v meson >/dev/null || { echo "meson is missing: run 'make deps' first" >&2; exit 1; }
+	@command -v meson >/dev/null || { echo "meson is missing: run 'make deps DEPS=build' first" >&2; exit 1; }
 	meson setup --prefix=$(prefix) $(BUILD)
 
 # Installs what is missing on Debian; 'make deps' alone takes everything.

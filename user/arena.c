@@ -17,13 +17,14 @@
 #define ARENA_SESSIONS_MIN 512u
 #define RESERVED_SECONDS 60
 #define PARCEL_BUFFERS ARENA_SESSION_BUFFERS
-#define LAYOUT ((uint32_t)sizeof(struct session_slot) << 8 | 1)
+#define LAYOUT ((uint32_t)sizeof(struct session_slot) << 8 | 2)
 
 /* A process that shares the arena. */
 struct holder {
 	uint32_t used;
 	int32_t pid; /* 0: reserved for a child that is being forked; else see below */
-	uint64_t start; /* its start time; while reserved: seconds when that was */
+	uint64_t start; /* its start time; 0: unknown */
+	uint64_t since; /* seconds when it was reserved: @start is written before @pid says so */
 };
 
 #define HOLDER_ON_ITS_WAY (-1) /* a program that will get the session with the socket */
@@ -388,7 +389,7 @@ void arena_buffer_free(struct arena *a, uint32_t buffer, size_t secret)
 	arena_buffer_give(a, &buffer, secret);
 }
 
-static int holder_new(struct arena *a, pid_t pid, uint64_t start)
+static int holder_new(struct arena *a, pid_t pid, uint64_t start, uint64_t since)
 {
 	int found = -1;
 
@@ -397,7 +398,7 @@ static int holder_new(struct arena *a, pid_t pid, uint64_t start)
 		struct holder *h = &a->head->holders[i];
 
 		if (!h->used) {
-			*h = (struct holder){ 1, pid, start };
+			*h = (struct holder){ 1, pid, start, since };
 			found = i;
 		}
 	}
@@ -415,7 +416,7 @@ int arena_self(struct arena *a)
 	lock_enter(&list_lock, &g); /* one slot, however many threads come first */
 	self = a->self;
 	if (self < 0)
-		self = holder_new(a, process_pid(), process_start(process_pid()));
+		self = holder_new(a, process_pid(), process_start(process_pid()), 0);
 	__atomic_store_n(&a->self, self, __ATOMIC_RELEASE);
 	lock_leave(&list_lock, &g);
 	return self;
@@ -431,7 +432,7 @@ static uint64_t now_seconds(void)
 
 int arena_reserve_child(struct arena *a)
 {
-	a->child = holder_new(a, 0, now_seconds());
+	a->child = holder_new(a, 0, 0, now_seconds());
 	return a->child;
 }
 
@@ -442,7 +443,7 @@ int arena_child(const struct arena *a)
 
 int arena_reserve_way(struct arena *a)
 {
-	return holder_new(a, HOLDER_ON_ITS_WAY, 0);
+	return holder_new(a, HOLDER_ON_ITS_WAY, 0, 0);
 }
 
 /* The first holder with @pid that started at @start becomes this process. */
@@ -469,7 +470,7 @@ int arena_arrive(struct arena *a)
 	if (slot < 0)
 		slot = take_over(a, HOLDER_ON_ITS_WAY, 0);
 	if (slot >= 0)
-		a->head->holders[slot] = (struct holder){ 1, process_pid(), start };
+		a->head->holders[slot] = (struct holder){ 1, process_pid(), start, 0 };
 	lock_drop(&a->head->lock);
 	a->self = slot;
 	return arena_self(a);
@@ -515,7 +516,7 @@ bool arena_holder_dead(struct arena *a, int slot)
 		return false;
 	/* The fork may have failed: its child would have come by now. */
 	if (!pid)
-		return now_seconds() - h->start > RESERVED_SECONDS;
+		return now_seconds() - h->since > RESERVED_SECONDS;
 	return !process_alive(pid, h->start);
 }
 

@@ -188,6 +188,35 @@ static void test_a_reserved_slot_lives_with_its_parent(void **state)
 	arena_release_holder(a, slot);
 }
 
+/* While the child makes itself known, its parent never takes it for dead. */
+static void test_a_child_that_becomes_is_never_dead(void **state)
+{
+	struct arena *a = arena_current();
+
+	arena_ref(a); /* or the child unmaps it */
+	for (int round = 0; round < 500; round++) {
+		int slot = arena_reserve_child(a), go[2], status;
+		char byte;
+		pid_t pid;
+
+		assert_int_equal(pipe(go), 0);
+		pid = fork();
+		if (!pid) {
+			arena_become(a);
+			close(go[1]);
+			_exit(read(go[0], &byte, 1) != 0);
+		}
+		for (int look = 0; look < 2000; look++)
+			assert_false(arena_holder_dead(a, slot));
+		close(go[0]);
+		close(go[1]);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		arena_release_holder(a, slot);
+	}
+	arena_unref(a);
+}
+
 static void test_a_gone_child_is_a_dead_holder(void **state)
 {
 	struct arena *a = arena_current();
@@ -385,6 +414,7 @@ int main(void)
 		cmocka_unit_test(test_the_nth_buffer_fails_when_asked_to),
 		cmocka_unit_test(test_this_process_holds_one_slot),
 		cmocka_unit_test(test_a_reserved_slot_lives_with_its_parent),
+		cmocka_unit_test(test_a_child_that_becomes_is_never_dead),
 		cmocka_unit_test(test_a_gone_child_is_a_dead_holder),
 		cmocka_unit_test(test_slots_run_out_and_come_back),
 		cmocka_unit_test(test_keys_are_not_in_core_dumps),

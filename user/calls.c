@@ -615,7 +615,7 @@ int tlsulp_close(int fd)
 /* All TLS sockets among these numbers; the rest is libc's to close. */
 static void close_ours(unsigned int first, unsigned int last)
 {
-	if (!conn_count || process_is_vfork_child())
+	if (!conn_count() || process_is_vfork_child())
 		return;
 	for (unsigned int fd = first; fd <= last && fd < (unsigned int)conn_fd_end(); fd++)
 		if (fdtab_get(fd))
@@ -632,7 +632,7 @@ static bool may_unshare(void)
 	struct stat st;
 
 	/* One link for each thread, and two as any directory. */
-	if (!conn_count || stat("/proc/self/task", &st) || st.st_nlink <= 3)
+	if (!conn_count() || stat("/proc/self/task", &st) || st.st_nlink <= 3)
 		return true;
 	say_once(told, "a thread of a process with TLS sockets cannot have descriptors of its own; "
 		       "unshare(CLONE_FILES) and CLOSE_RANGE_UNSHARE say EINVAL. Do it before the "
@@ -795,7 +795,7 @@ int tlsulp_epoll_pwait2(int epfd, struct epoll_event *events, int max,
 /* libaio: the kernel would do the I/O past us. */
 static bool refuse_native_aio(long n, struct iocb **list, long *result)
 {
-	for (long i = 0; conn_count && i < n; i++) {
+	for (long i = 0; conn_count() && i < n; i++) {
 		if (!fdtab_get(list[i]->aio_fildes))
 			continue;
 		errno = EINVAL;

@@ -26,7 +26,7 @@
 #define CONNS_MAX 65536u
 
 struct conn *fdtab[FDTAB_SIZE];
-uint32_t conn_count;
+uint32_t conn_counter;
 
 static struct conn *pool; /* CONNS_MAX, mapped once */
 static struct lock pool_lock; /* pool, fdtab's writers */
@@ -75,7 +75,7 @@ static void conn_free(struct conn *c)
 	c->arena = c->left_arena = NULL;
 	c->next_free = pool_free;
 	pool_free = c - pool + 1;
-	__atomic_sub_fetch(&conn_count, 1, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&conn_counter, 1, __ATOMIC_RELAXED);
 	lock_leave(&pool_lock, &g);
 }
 
@@ -117,7 +117,7 @@ static struct conn *conn_at(uint32_t i)
 {
 	struct conn *c = &pool[i];
 
-	return c->refs && c->session ? c : NULL;
+	return __atomic_load_n(&c->refs, __ATOMIC_RELAXED) && conn_session(c) ? c : NULL;
 }
 
 static void reserve_child(struct arena *a)
@@ -138,7 +138,7 @@ static void before_fork(void)
 {
 	struct lock_guard g;
 
-	if (!conn_count || process_is_vfork_child())
+	if (!conn_count() || process_is_vfork_child())
 		return;
 	handover_pack_few();
 	lock_block_signals(&g); /* a handler that closes a socket wants the lock too */
@@ -465,7 +465,7 @@ int conn_make(int fd, struct arena *a, struct session *s)
 		arena_ref(a);
 		*c = (struct conn){ .refs = 1, .arena = a, .session = s, .fds = 1, .tx_batch = 1 };
 		c->generation = s->generation;
-		__atomic_add_fetch(&conn_count, 1, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&conn_counter, 1, __ATOMIC_RELAXED);
 		if (fd >= fd_top)
 			__atomic_store_n(&fd_top, fd + 1, __ATOMIC_RELAXED);
 		__atomic_store_n(&fdtab[fd], c, __ATOMIC_SEQ_CST);
@@ -723,7 +723,7 @@ int conn_find_fd(const struct conn *c)
 
 void conn_each_fd(void (*visit)(int fd, struct conn *c))
 {
-	for (int fd = 0; conn_count && fd < fd_top; fd++) {
+	for (int fd = 0; conn_count() && fd < conn_fd_end(); fd++) {
 		struct conn *c = conn_pin(fd);
 
 		if (!c)

@@ -147,7 +147,12 @@ int conn_fd_end(void);
 void conn_each_fd(void (*visit)(int fd, struct conn *c));
 
 /* Number of live conns in this process: 0 lets slow paths be skipped. */
-extern uint32_t conn_count;
+extern uint32_t conn_counter;
+
+static inline uint32_t conn_count(void)
+{
+	return __atomic_load_n(&conn_counter, __ATOMIC_RELAXED);
+}
 
 /* For handover.c: both sides, whatever the number is; unlock the session that was locked. */
 struct session *conn_lock(struct conn *c, struct conn_guard *g);

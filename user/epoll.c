@@ -338,7 +338,7 @@ int readiness_epoll_wait(int epfd, struct epoll_event *events, int max,
 	struct clock clock;
 	bool taken;
 
-	if (!conn_count || max <= 0)
+	if (!conn_count() || max <= 0)
 		return real_epoll_wait(epfd, events, max, timeout, mask);
 	clock = clock_start(timeout);
 	for (int round = 0;; round++) {

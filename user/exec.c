@@ -71,7 +71,7 @@ bool exec_begin(void)
 	struct lock_guard g;
 
 	/* A vfork child has flags of its own. */
-	if (!conn_count || process_is_vfork_child())
+	if (!conn_count() || process_is_vfork_child())
 		return false;
 	lock_block_signals(&g);
 	if (!inside++)
@@ -242,7 +242,7 @@ static void before(bool loads)
 	bool vforked;
 
 	marks = goings = 0;
-	if (!conn_count)
+	if (!conn_count())
 		return;
 	vforked = process_is_vfork_child();
 	now.loads = loads;
@@ -281,7 +281,7 @@ static int failed(int result, bool begun)
 {
 	int saved = errno;
 
-	if (conn_count && !process_is_vfork_child())
+	if (conn_count() && !process_is_vfork_child())
 		conn_after_exec();
 	else
 		each_copy(hold_back_copy);
@@ -295,7 +295,7 @@ int exec_ve(const char *path, char *const argv[], char *const envp[])
 {
 	bool begun = exec_begin();
 
-	before(conn_count && loader_runs_in(AT_FDCWD, path, envp));
+	before(conn_count() && loader_runs_in(AT_FDCWD, path, envp));
 	return failed(real.execve(path, argv, envp), begun);
 }
 
@@ -303,7 +303,7 @@ int exec_vpe(const char *file, char *const argv[], char *const envp[])
 {
 	bool begun = exec_begin();
 
-	before(conn_count && loader_runs_in_found(file, envp));
+	before(conn_count() && loader_runs_in_found(file, envp));
 	return failed(real.execvpe(file, argv, envp), begun);
 }
 
@@ -311,7 +311,7 @@ int exec_f(int fd, char *const argv[], char *const envp[])
 {
 	bool begun = exec_begin();
 
-	before(conn_count && loader_runs_in_fd(fd, envp));
+	before(conn_count() && loader_runs_in_fd(fd, envp));
 	return failed(real.fexecve(fd, argv, envp), begun);
 }
 
@@ -319,7 +319,7 @@ int exec_at(int dirfd, const char *path, char *const argv[], char *const envp[],
 {
 	bool begun = exec_begin();
 
-	before(conn_count &&
+	before(conn_count() &&
 	       ((flags & AT_EMPTY_PATH) && !*path ? loader_runs_in_fd(dirfd, envp)
 						  : loader_runs_in(dirfd, path, envp)));
 	return failed(real.execveat(dirfd, path, argv, envp, flags), begun);
@@ -345,7 +345,7 @@ static void before_spawn(bool loads, const posix_spawn_file_actions_t *actions)
 {
 	marks = goings = 0;
 	now.refused = false;
-	if (!conn_count)
+	if (!conn_count())
 		return;
 	now.loads = loads;
 	now.beside = true;
@@ -381,7 +381,7 @@ int exec_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *a
 	bool begun = exec_begin();
 	int err;
 
-	before_spawn(conn_count && loader_runs_in(AT_FDCWD, path, envp), actions);
+	before_spawn(conn_count() && loader_runs_in(AT_FDCWD, path, envp), actions);
 	err = spawn_is_refused() ? EOPNOTSUPP
 				 : real.posix_spawn(pid, path, actions, attr, argv, envp);
 	return after_spawn(err, begun, err != 0);
@@ -393,7 +393,7 @@ int exec_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *
 	bool begun = exec_begin();
 	int err;
 
-	before_spawn(conn_count && loader_runs_in_found(file, envp), actions);
+	before_spawn(conn_count() && loader_runs_in_found(file, envp), actions);
 	err = spawn_is_refused() ? EOPNOTSUPP
 				 : real.posix_spawnp(pid, file, actions, attr, argv, envp);
 	return after_spawn(err, begun, err != 0);
@@ -402,7 +402,7 @@ int exec_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *
 /* popen() runs this. */
 static bool shell_loads(void)
 {
-	return conn_count && loader_runs_in(AT_FDCWD, "/bin/sh", environ);
+	return conn_count() && loader_runs_in(AT_FDCWD, "/bin/sh", environ);
 }
 
 FILE *exec_popen(const char *command, const char *mode)
@@ -457,7 +457,7 @@ static void not_of_old(int fd, struct conn *c)
 int exec_spawn_init(posix_spawn_file_actions_t *actions)
 {
 	begun = actions;
-	if (conn_count)
+	if (conn_count())
 		conn_each_fd(not_of_old);
 	return real.posix_spawn_file_actions_init(actions);
 }

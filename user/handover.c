@@ -89,7 +89,7 @@ static void pack(int fd, struct conn *c)
 
 void handover_pack_few(void)
 {
-	if (conn_count && conn_count <= PACK_MAX && !process_is_vfork_child())
+	if (conn_count() && conn_count() <= PACK_MAX && !process_is_vfork_child())
 		conn_each_fd(pack);
 }
 

@@ -444,7 +444,7 @@ static bool has_shutdowns(void)
 
 void linger_before_exec(bool (*goes)(const struct conn *c))
 {
-	if (!conn_count)
+	if (!conn_count())
 		return;
 	exit_goes = goes;
 	exit_end = now_ms() + EXIT_WAIT_MS;

@@ -97,7 +97,7 @@ static int poll_ours(struct pollfd *fds, nfds_t n, const struct timespec *timeou
 int readiness_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
 		    const sigset_t *mask)
 {
-	if (!conn_count || !any_of_ours(fds, n))
+	if (!conn_count() || !any_of_ours(fds, n))
 		return real.ppoll(fds, n, timeout, mask);
 	return poll_ours(fds, n, timeout, mask);
 }
@@ -106,7 +106,7 @@ int readiness_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
 	struct timespec t = { timeout_ms / 1000, timeout_ms % 1000 * 1000000l };
 
-	if (!conn_count || !any_of_ours(fds, n))
+	if (!conn_count() || !any_of_ours(fds, n))
 		return real.poll(fds, n, timeout_ms);
 	return poll_ours(fds, n, timeout_ms < 0 ? NULL : &t, NULL);
 }
@@ -168,7 +168,7 @@ static int select_ours(int n, fd_set *r, fd_set *w, fd_set *e, const struct time
 int readiness_pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout,
 		      const sigset_t *mask)
 {
-	if (!conn_count || n > FD_SETSIZE || !select_has_ours(n, r))
+	if (!conn_count() || n > FD_SETSIZE || !select_has_ours(n, r))
 		return real.pselect(n, r, w, e, timeout, mask);
 	return select_ours(n, r, w, e, timeout, mask);
 }
@@ -179,7 +179,7 @@ int readiness_select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *tim
 	struct clock clock;
 	int got;
 
-	if (!conn_count || n > FD_SETSIZE || !select_has_ours(n, r))
+	if (!conn_count() || n > FD_SETSIZE || !select_has_ours(n, r))
 		return real.select(n, r, w, e, timeout);
 	if (timeout)
 		t = (struct timespec){ timeout->tv_sec, timeout->tv_usec * 1000l };

@@ -578,7 +578,7 @@ EXPORT int pthread_setcanceltype(int type, int *old)
 EXPORT void _exit(int status)
 {
 	ready();
-	if (conn_count && !process_is_vfork_child())
+	if (conn_count() && !process_is_vfork_child())
 		linger_before_exit();
 	real._exit(status);
 	__builtin_unreachable();

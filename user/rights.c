@@ -189,7 +189,7 @@ ssize_t rights_sendmsg(int fd, const struct msghdr *user, int flags)
 	ssize_t n;
 	int saved;
 
-	if (!conn_count)
+	if (!conn_count())
 		return real.sendmsg(fd, user, flags);
 	o.n = o.ready = o.fds = o.end = 0;
 	o.keys = false;
@@ -214,7 +214,7 @@ int rights_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 	unsigned int done = 0;
 	ssize_t got = 0;
 
-	if (!conn_count)
+	if (!conn_count())
 		return real.sendmmsg(fd, msgs, n, flags);
 	for (; done < n; done++) {
 		got = rights_sendmsg(fd, &msgs[done].msg_hdr, flags);

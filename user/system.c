@@ -121,7 +121,7 @@ int exec_system(const char *command)
 	struct shell s;
 	int status, err;
 
-	if (!command || !conn_count)
+	if (!command || !conn_count())
 		return real.system(command);
 	begin(&s);
 	err = start(&s, command);

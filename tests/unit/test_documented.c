@@ -907,6 +907,7 @@ static void test_a_childs_shutdown_outlives_it(void **state)
 	ssize_t n;
 	pid_t child;
 
+	skip_if_children_have_no_threads();
 	home_tx_pair(fd, V13, GCM, false);
 	while (tlsulp_send(fd[0], text, MIB, MSG_DONTWAIT) > 0)
 		;

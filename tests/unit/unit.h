@@ -20,8 +20,11 @@
 /* The thread sanitizer calls handlers at the next blocking libc call only. */
 #ifdef __SANITIZE_THREAD__
 #define skip_if_signals_are_late() skip()
+/* It dies where a child of a process with threads starts one. */
+#define skip_if_children_have_no_threads() skip()
 #else
 #define skip_if_signals_are_late() ((void)0)
+#define skip_if_children_have_no_threads() ((void)0)
 #endif
 
 /* Lower-case hexadecimal digits of @text into @out; returns the bytes. */

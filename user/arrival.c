@@ -26,14 +26,6 @@ static void fail_closed(int fd)
 	real.shutdown(fd, SHUT_RDWR);
 }
 
-static bool has_cookie(int fd, uint64_t want)
-{
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	return !real.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) && cookie == want;
-}
-
 /* The socket @fd gets its session; what is left to be sent is sent. */
 static void unpack(int fd, struct arena *a)
 {
@@ -59,7 +51,7 @@ static void open_parcel(int parcel, const struct parcel_head *head, const int *f
 	struct arena *a = handover_open(parcel);
 
 	for (size_t i = 0; i < n; i++) {
-		if (fds[i] < 0 || fds[i] == parcel || !has_cookie(fds[i], head->cookie))
+		if (fds[i] < 0 || fds[i] == parcel || !real_is_socket(fds[i], head->cookie))
 			continue;
 		if (a)
 			unpack(fds[i], a);

@@ -268,13 +268,7 @@ static bool check_always;
 
 static bool is_same_socket(const struct conn *c, int fd)
 {
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	if (!check_always)
-		return true;
-	if (!real.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) &&
-	    cookie == c->session->cookie)
+	if (!check_always || real_is_socket(fd, c->session->cookie))
 		return true;
 	say("descriptor %d was closed and used again past libtlsulp; the call says EBADF", fd);
 	return false;

@@ -58,6 +58,13 @@ static inline struct session *conn_session(const struct conn *c)
 	return __atomic_load_n(&c->session, __ATOMIC_ACQUIRE);
 }
 
+static inline bool conn_has_key(const struct conn *c)
+{
+	const struct session *s = conn_session(c);
+
+	return tls_tx_is_set(&s->tx.engine) || tls_rx_is_set(&s->rx.engine);
+}
+
 /* Signals blocked and tx_lock or rx_lock held. */
 struct conn_guard {
 	struct lock_guard signals;

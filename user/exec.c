@@ -98,20 +98,6 @@ void exec_after_fork(void)
 	inside = 0;
 }
 
-static bool has_key(const struct conn *c)
-{
-	return tls_tx_is_set(&c->session->tx.engine) || tls_rx_is_set(&c->session->rx.engine);
-}
-
-/* A vfork child may have put something else there, which the table does not know. */
-static bool is_still_there(int fd, uint64_t want)
-{
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	return !real.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) && cookie == want;
-}
-
 static bool goes(const struct conn *c)
 {
 	for (unsigned int i = 0; i < goings; i++)
@@ -185,12 +171,12 @@ static void decide(int fd, struct conn *c)
 {
 	int flags;
 
-	if (!is_still_there(fd, c->session->cookie))
+	if (!real_is_socket(fd, c->session->cookie))
 		return;
 	flags = real.fcntl(fd, F_GETFD);
 	if (flags < 0 || (flags & FD_CLOEXEC) || send_along(c))
 		return;
-	if (has_key(c))
+	if (conn_has_key(c))
 		hold_back(fd, c, flags);
 }
 
@@ -213,13 +199,13 @@ static void each_copy(void (*visit)(int fd, struct conn *c))
 /* They are in no table, and end with exec unless the session goes along. */
 static void decide_copy(int fd, struct conn *c)
 {
-	if (is_still_there(fd, c->session->cookie) && send_along(c))
+	if (real_is_socket(fd, c->session->cookie) && send_along(c))
 		real.fcntl(fd, F_SETFD, 0);
 }
 
 static void hold_back_copy(int fd, struct conn *c)
 {
-	if (is_still_there(fd, c->session->cookie))
+	if (real_is_socket(fd, c->session->cookie))
 		real.fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
@@ -227,7 +213,7 @@ void exec_copied(struct conn *c, int fd)
 {
 	int flags = real.fcntl(fd, F_GETFD);
 
-	if (flags < 0 || (flags & FD_CLOEXEC) || !has_key(c))
+	if (flags < 0 || (flags & FD_CLOEXEC) || !conn_has_key(c))
 		return;
 	real.fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
 	if (copies == COPIES_MAX)
@@ -259,7 +245,7 @@ static void before(bool loads)
 static void put_back(bool cancel)
 {
 	while (marks--)
-		if (is_still_there(marked[marks].fd, marked[marks].cookie))
+		if (real_is_socket(marked[marks].fd, marked[marks].cookie))
 			real.fcntl(marked[marks].fd, F_SETFD, 0);
 	marks = 0;
 	for (; goings; goings--) {
@@ -430,7 +416,7 @@ int exec_spawn_adddup2(posix_spawn_file_actions_t *actions, int fd, int newfd)
 	struct conn *c = conn_pin(fd);
 	int err = 0;
 
-	if (c && has_key(c))
+	if (c && conn_has_key(c))
 		err = handover_pack(c);
 	if (c && !err)
 		c->spawned = actions;

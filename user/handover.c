@@ -145,13 +145,10 @@ struct arena *handover_open(int fd)
 
 int handover_unpack(int fd, struct arena *a)
 {
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
 	struct session *s = session_in(a);
 	struct conn *c;
 
-	if ((unsigned int)fd >= FDTAB_SIZE || !s ||
-	    real.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) || cookie != s->cookie)
+	if ((unsigned int)fd >= FDTAB_SIZE || !s || !real_is_socket(fd, s->cookie))
 		return -ENOENT;
 	if (fdtab_get(fd))
 		return 0;

@@ -33,3 +33,11 @@ __attribute__((constructor(101))) static void real_constructor(void)
 {
 	real_init();
 }
+
+bool real_is_socket(int fd, uint64_t cookie)
+{
+	uint64_t is = 0;
+	socklen_t len = sizeof(is);
+
+	return !real.getsockopt(fd, SOL_SOCKET, SO_COOKIE, &is, &len) && is == cookie;
+}

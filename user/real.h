@@ -17,6 +17,7 @@
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -62,6 +63,9 @@ extern bool real_ready;
 
 /* Fill `real`; safe to call again, and before any constructor has run. */
 void real_init(void);
+
+/* Is @fd the socket that has this SO_COOKIE? It may have become another behind our back. */
+bool real_is_socket(int fd, uint64_t cookie);
 
 /* The bare system call: no cancellation point, errno as usual. */
 #define sys_call(...) real.syscall(__VA_ARGS__)

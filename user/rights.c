@@ -31,11 +31,6 @@ struct outgoing {
 	bool keys; /* at least one of them has keys */
 };
 
-static bool has_key(const struct conn *c)
-{
-	return tls_tx_is_set(&c->session->tx.engine) || tls_rx_is_set(&c->session->rx.engine);
-}
-
 static bool is_listed(const struct outgoing *o, const struct conn *c)
 {
 	for (size_t i = 0; i < o->n; i++)
@@ -54,7 +49,7 @@ static void list_conns(struct outgoing *o, struct cmsghdr *m)
 
 		memcpy(&fd, CMSG_DATA(m) + i * sizeof(fd), sizeof(fd));
 		c = o->n < RIGHTS_MAX ? conn_pin(fd) : NULL;
-		o->keys |= c && has_key(c);
+		o->keys |= c && conn_has_key(c);
 		if (c && !is_listed(o, c))
 			o->conns[o->n++] = c;
 		else if (c)

@@ -25,9 +25,14 @@ static size_t inner_len(const struct tls_keys *k)
 	return k->version == TLSULP_VERSION_1_3;
 }
 
+size_t tls_record_body_min(const struct tls_keys *k)
+{
+	return explicit_len(k) + TLS_TAG_LEN;
+}
+
 size_t tls_record_overhead(const struct tls_keys *k)
 {
-	return explicit_len(k) + TLS_TAG_LEN + inner_len(k);
+	return tls_record_body_min(k) + inner_len(k);
 }
 
 size_t tls_record_plain_max(const struct tls_keys *k, size_t body_len)
@@ -125,11 +130,10 @@ int tls_record_inner(const struct tls_keys *k, const uint8_t *plain, size_t len,
 int tls_record_header(const struct tls_keys *k, const uint8_t header[TLS_HEADER_LEN])
 {
 	size_t body = (size_t)header[3] << 8 | header[4];
-	size_t fixed = explicit_len(k) + TLS_TAG_LEN;
 
-	if (body > TLS_PAYLOAD_MAX + fixed + inner_len(k))
+	if (body > TLS_PAYLOAD_MAX + tls_record_overhead(k))
 		return -EMSGSIZE;
-	if (body < fixed)
+	if (body < tls_record_body_min(k))
 		return -EBADMSG;
 	if (header[1] != 3 || header[2] != 3)
 		return -EINVAL;

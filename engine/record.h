@@ -47,6 +47,12 @@ struct tls_record {
 /* Bytes that a body has beyond its payload: explicit nonce, tag, TLS 1.3 inner type. */
 size_t tls_record_overhead(const struct tls_keys *k);
 
+/*
+ * The shortest body whose header is accepted: explicit nonce and tag. With TLS 1.3 no such
+ * record is valid, as it lacks the inner type, but only opening it says so.
+ */
+size_t tls_record_body_min(const struct tls_keys *k);
+
 /* Largest plaintext that a body of @body_len bytes can hold. */
 size_t tls_record_plain_max(const struct tls_keys *k, size_t body_len);
 

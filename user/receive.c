@@ -680,7 +680,7 @@ static size_t least_readable(const struct session_rx *rx)
 	if (receive_is_idle(rx))
 		return 1;
 	if (!rx->held && !rx->body_len && !ahead_is_on(rx))
-		missing += tls_record_overhead(&rx->engine.keys);
+		missing += tls_record_body_min(&rx->engine.keys);
 	if (rx->rcvbuf && missing > rx->rcvbuf / 2)
 		missing = rx->rcvbuf / 2;
 	return missing ? missing : 1;

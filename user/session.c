@@ -35,7 +35,7 @@ bool session_rx_is_sane(const struct session *s, const struct arena *a)
 
 	return is_keys(&rx->engine.keys) && rx->engine.header_len <= TLS_HEADER_LEN &&
 	       rx->engine.error <= 0 && rx->pending_error <= 0 && rx->body_len <= TLS_BODY_MAX &&
-	       (!rx->body_len || rx->body_len >= tls_record_overhead(&rx->engine.keys)) &&
+	       (!rx->body_len || rx->body_len >= tls_record_body_min(&rx->engine.keys)) &&
 	       rx->body_have <= rx->body_len && is_piece(a, rx->buffer, 0, rx->body_have) &&
 	       (!rx->buffer || arena_has_buffer(a, rx->buffer)) &&
 	       (!rx->held || is_piece(a, rx->buffer, rx->held_off, rx->held_len)) &&

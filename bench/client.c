@@ -149,16 +149,33 @@ static void send_until(uint64_t until, void (*way)(struct end *))
 	} while (now_ns() < until);
 }
 
-/* Until it has read all. A raw reader's bytes are those that TCP sent. */
+/*
+ * What the server is to read: of a raw reader the bytes that TCP sent, once those are all
+ * records. The ULP may have taken a message of which the socket has not taken the end yet.
+ */
+static uint64_t bytes_to_read(void)
+{
+	uint64_t sent = 0, records = 0, wire = 0;
+
+	for (int i = 0; i < plan->connections; i++) {
+		sent += all[i].sent;
+		if (plan->raw)
+			wire += wire_bytes(all[i].fd) - all[i].wire_before;
+		if (plan->raw && layer->records)
+			records += layer->records(&all[i]);
+	}
+	if (!plan->raw)
+		return sent;
+	return wire >= sent + records * RECORD_OVERHEAD_MIN ? wire : UINT64_MAX;
+}
+
 static void wait_for_server(void)
 {
-	uint64_t expected = 0;
+	uint64_t bytes;
 
-	for (int i = 0; i < plan->connections; i++)
-		expected += plan->raw ? wire_bytes(all[i].fd) - all[i].wire_before : all[i].sent;
-	while (meeting->received < expected)
+	while (meeting->received < (bytes = bytes_to_read()))
 		usleep(1000);
-	NEED(meeting->received == expected);
+	NEED(meeting->received == bytes);
 }
 
 static void send_for(struct sample *sample, pid_t server)

@@ -206,8 +206,7 @@ static uint64_t checked_records(uint64_t sent, uint64_t received)
 		return 0;
 	records = all_records();
 	NEED(records * 16384 >= sent);
-	/* On the wire are records: header and tag at least. */
-	NEED(!plan.raw || received >= sent + records * 21);
+	NEED(!plan.raw || received >= sent + records * RECORD_OVERHEAD_MIN);
 	return records;
 }
 

@@ -30,6 +30,7 @@ void give_up(const char *what) __attribute__((noreturn));
 
 #define LARGEST ((size_t)1 << 20) /* message */
 #define PERIOD ((size_t)4 << 20) /* of the random stream that every connection carries */
+#define RECORD_OVERHEAD_MIN 21 /* header and tag */
 
 struct suite {
 	const char *name;

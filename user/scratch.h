@@ -12,8 +12,13 @@
 
 #include "engine/record.h"
 
-#define SCRATCH_RECORDS 8
-#define SCRATCH_TX_SIZE (SCRATCH_RECORDS * (size_t)(TLS_WIRE_MAX + 64))
+/*
+ * What one write to the socket takes at most. Three full records make one segment of
+ * 64 KiB with some room left; a fourth would not fit, and its tail would cross alone and wake
+ * the peer once more, which costs more than a record's seal (docs/PERFORMANCE.md).
+ */
+#define SCRATCH_TX_SIZE (3 * (size_t)TLS_WIRE_MAX)
+#define SCRATCH_RECORDS 48
 #define SCRATCH_RX_SIZE (TLS_WIRE_MAX + 64)
 #define SCRATCH_FRONT_SIZE 4096
 #define SCRATCH_PEEK_SIZE (4 * (size_t)(TLS_WIRE_MAX + 64))

@@ -267,6 +267,7 @@ static int fill_batch(struct conn *c, struct batch *b, struct source *s, uint8_t
 {
 	struct session_tx *tx = &c->session->tx;
 	unsigned int limit = c->tx_batch;
+	size_t over = TLS_HEADER_LEN + tls_record_overhead(&tx->engine.keys);
 	size_t at = 0;
 
 	*tail = 0;
@@ -275,6 +276,9 @@ static int fill_batch(struct conn *c, struct batch *b, struct source *s, uint8_t
 		bool ends;
 		size_t take = tls_tx_next(&tx->engine, open, s->left - at, more, &ends);
 		int err;
+
+		if (b->len + open + take + over > SCRATCH_TX_SIZE)
+			return 0;
 
 		if (!ends) {
 			*tail = take;

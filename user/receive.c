@@ -364,7 +364,7 @@ static int admit(struct rx_request *rq, uint8_t type)
 static int after_record(struct rx_request *rq)
 {
 	rq->msg_flags |= MSG_EOR;
-	return rq->call.type == TLSULP_DATA ? 0 : RX_STOP;
+	return rq->call.type == TLSULP_DATA && !(rq->one && rq->done) ? 0 : RX_STOP;
 }
 
 static int give_held(struct conn *c, int fd, struct rx_request *rq)
@@ -466,13 +466,26 @@ static int read_whole(struct conn *c, int fd, struct rx_request *rq)
 	return give_whole(c, rq, body + off, len, type);
 }
 
-/* May anybody but this thread sleep until the connection is readable? */
-static bool others_may_sleep(const struct conn *c, int fd)
+bool receive_may_hide(const struct conn *c, int fd)
 {
 	const struct session *s = c->session;
 
-	return __atomic_load_n(&s->rx.waiters, __ATOMIC_RELAXED) || session_is_shared(s) ||
-	       readiness_is_watched(fd);
+	return !__atomic_load_n(&s->rx.waiters, __ATOMIC_RELAXED) && !session_is_shared(s) &&
+	       !readiness_is_watched(fd);
+}
+
+void receive_put_back(struct conn *c, int fd, const uint8_t *p, size_t n)
+{
+	struct session_rx *rx = &c->session->rx;
+
+	if (rx->held) {
+		rx->held_off -= n;
+		rx->held_len += n;
+		return;
+	}
+	if (ahead_is_on(rx))
+		ahead_end(c, fd);
+	keep_hidden(c, p, 0, n, TLSULP_DATA);
 }
 
 /* The next record of the run: as next_record(), or RX_OTHER_WAY, and the run has ended. */
@@ -533,7 +546,7 @@ static int next_record(struct conn *c, int fd, struct rx_request *rq)
 	if (err)
 		return err;
 	if (rq->cursor.left >= tls_record_plain_max(&rx->engine.keys, rx->body_len) &&
-	    !others_may_sleep(c, fd))
+	    receive_may_hide(c, fd))
 		return read_whole(c, fd, rq);
 	err = hold_next(c, fd);
 	return err ? err : give_held(c, fd, rq);

@@ -28,6 +28,9 @@ struct rx_request {
 	struct tls_rx_call call;
 	struct msghdr *msg; /* the caller's, for the record type; NULL: none */
 	int msg_flags; /* MSG_EOR, MSG_CTRUNC to report */
+	bool one; /* no more than one record that is not empty */
+	/* Does the work of receive() and hands on what it moved, if not NULL. */
+	int (*take)(struct conn *c, int fd, struct rx_request *rq);
 	struct rx_front front;
 	size_t done;
 };
@@ -51,6 +54,15 @@ bool receive_is_idle(const struct session_rx *rx);
 
 /* The same for MSG_PEEK: nothing is consumed. *@seen: bytes found in the queue. */
 int receive_peek(struct conn *c, int fd, struct rx_request *rq, size_t *seen);
+
+/*
+ * The last @n bytes of data that receive() moved of one record, at @p, could not be handed on: the
+ * next call gets them. They may become hidden, so only where receive_may_hide() said yes.
+ */
+void receive_put_back(struct conn *c, int fd, const uint8_t *p, size_t n);
+
+/* May a record become hidden? Not while others may sleep until the queue has something. */
+bool receive_may_hide(const struct conn *c, int fd);
 
 /*
  * Open the next record, unless one is kept, and keep it: 0 and s->rx.held_*, or

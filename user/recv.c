@@ -17,7 +17,12 @@ static ssize_t result(const struct rx_request *rq, int err)
 	return -1;
 }
 
-int recv_wait(struct conn *c, int fd, size_t want, struct deadline *d, struct asleep *asleep)
+/*
+ * Wait until @want bytes are in the queue, after a go that found no whole
+ * record and took what there was of it: 0 to try again, RX_EOF, or negative
+ * errno. asleep_begin_rx() is called under the lock, this without it.
+ */
+static int wait_for(struct conn *c, int fd, size_t want, struct deadline *d, struct asleep *asleep)
 {
 	struct session_rx *rx = &conn_session(c)->rx;
 	int err = rx->engine.stopped ? wait_hangup(fd, d) : wait_readable(fd, want, d);
@@ -76,7 +81,7 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_
 	} else if (call->flags & MSG_PEEK) {
 		err = receive_peek(c, fd, rq, &seen);
 	} else {
-		err = receive(c, fd, rq);
+		err = rq->take ? rq->take(c, fd, rq) : receive(c, fd, rq);
 	}
 	if (err == -EAGAIN && rq->done < call->target) {
 		c->sleeps = !wait_is_nonblocking(fd, call->flags);
@@ -122,7 +127,7 @@ static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, struct re
 		} else if (err != -EAGAIN || !call->want)
 			return err;
 		else
-			err = recv_wait(c, fd, call->want, &deadline, &call->asleep);
+			err = wait_for(c, fd, call->want, &deadline, &call->asleep);
 		if (err)
 			return err;
 		fd = asleep_number(c, fd);
@@ -131,7 +136,7 @@ static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, struct re
 	}
 }
 
-static int recv_request(struct conn *c, int fd, struct rx_request *rq, int flags)
+int recv_request(struct conn *c, int fd, struct rx_request *rq, int flags)
 {
 	struct scratch *scratch = flags & MSG_PEEK ? NULL : scratch_get();
 	struct recv_call call = { .flags = flags };

@@ -15,12 +15,9 @@ ssize_t recv_iov(struct conn *c, int fd, const struct iovec *iov, size_t count, 
 		 int too_many);
 
 /*
- * Wait until @want bytes are in the queue, after a go that found no whole
- * record and took what there was of it: 0 to try again, RX_EOF, or negative
- * errno. asleep_begin_rx() is called under the lock, recv_wait() without it.
+ * One receiving call, waiting as @flags and the socket say, for one who tells with @rq what to do
+ * with the bytes: rq->done, and 0, RX_STOP, RX_EOF or negative errno.
  */
-struct asleep;
-struct deadline;
-int recv_wait(struct conn *c, int fd, size_t want, struct deadline *d, struct asleep *asleep);
+int recv_request(struct conn *c, int fd, struct rx_request *rq, int flags);
 
 #endif

@@ -125,7 +125,9 @@ static int batch_add(struct conn *c, struct batch *b, struct source *s, uint8_t 
 		return err;
 	}
 	payload = b->bytes + b->len + r.prefix_len;
-	if (!open && s && s->direct)
+	if (open && !fresh)
+		direct = arena_buffer(c->arena, tx->open_buffer);
+	else if (!open && s && s->direct)
 		direct = s->direct(s, at, fresh);
 	if (direct) {
 		err = seal_direct(c, &r, direct, payload);
@@ -146,14 +148,15 @@ static int batch_add(struct conn *c, struct batch *b, struct source *s, uint8_t 
 	return 0;
 }
 
-static void open_done(struct conn *c)
+/* No record is open any more; @used bytes of plaintext were in its buffer. */
+static void open_done(struct conn *c, size_t used)
 {
 	struct session_tx *tx = &c->session->tx;
 
 	if (!tx->open_buffer)
 		return;
 	tx->engine.open_len = 0;
-	arena_buffer_give(c->arena, &tx->open_buffer, TLS_PAYLOAD_MAX);
+	arena_buffer_give(c->arena, &tx->open_buffer, used);
 }
 
 /* Learn from what the socket took how much to seal at once. */
@@ -200,7 +203,7 @@ static ssize_t batch_write(struct conn *c, int fd, struct batch *b, bool keep)
 	}
 	tls_tx_commit(&tx->engine, sent);
 	stats_tx(c->session, sent, bytes);
-	open_done(c);
+	open_done(c, tx->engine.open_len);
 	if (off > (size_t)n)
 		keep_rest(c, b->bytes + n, off - n);
 	adapt(c, off > (size_t)n ? sent - 1 : sent, b);
@@ -253,7 +256,7 @@ static int gather(struct conn *c, struct source *s, size_t n)
 		tx->engine.open_len += n;
 		s->accept(s, n);
 	} else if (!tx->engine.open_len) {
-		open_done(c);
+		open_done(c, n); /* a part of them may have come */
 	}
 	return err == -ENODATA ? 0 : err;
 }

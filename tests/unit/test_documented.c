@@ -23,13 +23,6 @@
 #define MIB (1 << 20)
 
 /* @call fails with @err. */
-#define assert_fails(call, err)                                                                    \
-	do {                                                                                       \
-		errno = 0;                                                                         \
-		assert_int_equal(call, -1);                                                        \
-		assert_int_equal(errno, err);                                                      \
-	} while (0)
-
 static uint8_t text[MIB], got[MIB], plain[TLS_PAYLOAD_MAX], wire[TLS_WIRE_MAX + 4096];
 
 static int set_ulp(int fd, const void *name, socklen_t len)

@@ -48,4 +48,12 @@ static inline void fill_pattern(uint8_t *p, size_t n, uint32_t seed)
 	}
 }
 
+/* -1, with this errno */
+#define assert_fails(call, err)                                                                    \
+	do {                                                                                       \
+		errno = 0;                                                                         \
+		assert_int_equal(call, -1);                                                        \
+		assert_int_equal(errno, err);                                                      \
+	} while (0)
+
 #endif

@@ -83,7 +83,7 @@ void fault_after_fork(void)
 }
 
 /* ASan's memcpy would report the bad pointer instead of running into it. */
-static void copy(void *dst, const void *src, size_t n)
+void fault_move(void *dst, const void *src, size_t n)
 {
 #if defined(__SANITIZE_ADDRESS__) && defined(__x86_64__)
 	__asm__ volatile("rep movsb" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");
@@ -98,7 +98,7 @@ int fault_copy(void *dst, const void *src, size_t n)
 
 	if (!fault_guarded(buf))
 		return -EFAULT;
-	copy(dst, src, n);
+	fault_move(dst, src, n);
 	fault_done();
 	return 0;
 }

@@ -32,6 +32,9 @@ static inline void fault_done(void)
 	fault_target = NULL;
 }
 
+/* memcpy for the inside of a guarded region. */
+void fault_move(void *dst, const void *src, size_t n);
+
 /* memcpy that returns 0, or -EFAULT if either side is bad (part may be copied). */
 int fault_copy(void *dst, const void *src, size_t n);
 

@@ -68,28 +68,35 @@ void iov_advance(struct iov_cursor *c, size_t n)
 	}
 }
 
+/* One guard for all pieces: there may be a thousand small ones. */
 static ssize_t copy(struct iov_cursor *c, uint8_t *out, const uint8_t *in, size_t n)
 {
-	size_t done = 0;
+	volatile size_t done = 0;
+	volatile bool bad = true;
+	sigjmp_buf jump;
 
-	while (done < n) {
-		uint8_t *user;
-		size_t here;
-		int err;
+	if (fault_guarded(jump)) {
+		struct iov_cursor at = *c;
 
-		skip_empty(c);
-		if (!c->count)
-			break;
-		user = (uint8_t *)c->iov->iov_base + c->off;
-		here = c->iov->iov_len - c->off;
-		here = here < n - done ? here : n - done;
-		err = out ? fault_copy(out + done, user, here) : fault_copy(user, in + done, here);
-		if (err)
-			return done ? (ssize_t)done : err;
-		iov_advance(c, here);
-		done += here;
+		while (done < n) {
+			uint8_t *user;
+			size_t here;
+
+			skip_empty(&at);
+			if (!at.count)
+				break;
+			user = (uint8_t *)at.iov->iov_base + at.off;
+			here = at.iov->iov_len - at.off;
+			here = here < n - done ? here : n - done;
+			fault_move(out ? out + done : user, out ? user : in + done, here);
+			at.off += here;
+			done += here;
+		}
+		bad = false;
+		fault_done();
 	}
-	return done;
+	iov_advance(c, done);
+	return done || !bad ? (ssize_t)done : -EFAULT;
 }
 
 ssize_t iov_read(struct iov_cursor *c, uint8_t *dst, size_t n)

@@ -22,32 +22,49 @@ struct batch {
 	uint16_t fresh[SCRATCH_RECORDS]; /* bytes of it that came from the source */
 };
 
+/* The place @at bytes on. A vector may have a thousand pieces before it: not from the start again.
+ */
+static struct iov_cursor *iov_seek(struct iov_source *s, size_t at)
+{
+	if (at < s->ahead_at) {
+		s->ahead = s->cursor;
+		s->ahead_at = 0;
+	}
+	iov_advance(&s->ahead, at - s->ahead_at);
+	s->ahead_at = at;
+	return &s->ahead;
+}
+
 static int iov_fill(struct source *src, size_t at, uint8_t *dst, size_t n)
 {
-	struct iov_cursor cursor = ((struct iov_source *)src)->cursor;
+	struct iov_source *s = (struct iov_source *)src;
+	ssize_t got = iov_read(iov_seek(s, at), dst, n);
 
-	iov_advance(&cursor, at);
-	return iov_read(&cursor, dst, n) == (ssize_t)n ? 0 : -EFAULT;
+	s->ahead_at += got > 0 ? got : 0;
+	return got == (ssize_t)n ? 0 : -EFAULT;
 }
 
 static const uint8_t *iov_direct(struct source *src, size_t at, size_t n)
 {
-	struct iov_cursor cursor = ((struct iov_source *)src)->cursor;
-
-	iov_advance(&cursor, at);
-	return iov_contiguous(&cursor, n);
+	return iov_contiguous(iov_seek((struct iov_source *)src, at), n);
 }
 
 static void iov_accept(struct source *src, size_t n)
 {
-	iov_advance(&((struct iov_source *)src)->cursor, n);
+	struct iov_source *s = (struct iov_source *)src;
+
+	if (n > s->ahead_at)
+		iov_seek(s, n);
+	s->ahead_at -= n;
+	iov_advance(&s->cursor, n);
 	src->left -= n;
 }
 
 void iov_source_init(struct iov_source *s, const struct iov_cursor *cursor)
 {
 	s->source = (struct source){ cursor->left, iov_fill, iov_direct, iov_accept };
-	s->cursor = *cursor;
+	s->cursor = s->ahead = *cursor;
+	s->ahead_at = 0;
 }
 
 /* Bytes that went out, or negative errno. Never waits, never raises SIGPIPE. */

@@ -31,6 +31,8 @@ struct source {
 struct iov_source {
 	struct source source;
 	struct iov_cursor cursor;
+	struct iov_cursor ahead; /* of cursor, by ahead_at bytes: where the last look was */
+	size_t ahead_at;
 };
 
 void iov_source_init(struct iov_source *s, const struct iov_cursor *cursor);

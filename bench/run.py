@@ -60,8 +60,8 @@ class Ends:
             words += self.networks
         return [*words, layer, point.scenario]
 
-    def run(self, point, contender, *options, seconds=None):
-        command = self.command(point, contender)
+    def run(self, point, contender, *options, seconds=None, before=()):
+        command = [*before, *self.command(point, contender)]
         if not seconds:
             seconds = self.seconds * (MANY_STRETCH if point.connections >= MANY else 1)
         command[-2:-2] = [*options, "--seconds", str(seconds)]

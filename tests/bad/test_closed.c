@@ -27,6 +27,7 @@ struct scene {
 	bool tls;
 	enum call call;
 	pthread_t thread;
+	_Atomic pid_t tid; /* of the thread, when it is about to call */
 	ssize_t got;
 	uint8_t bytes[LEN];
 	int pipe[2];
@@ -62,6 +63,7 @@ static void *block(void *arg)
 {
 	struct scene *s = arg;
 
+	s->tid = gettid();
 	switch (s->call) {
 	case RECV:
 		s->got = tlsulp_recv(s->fd, s->bytes, LEN, 0);
@@ -77,6 +79,27 @@ static void *block(void *arg)
 		break;
 	}
 	return NULL;
+}
+
+static char state_of(pid_t tid)
+{
+	char path[64], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
+	fclose(f);
+	return state;
+}
+
+/* Starts the call, and waits until it sleeps for good. */
+static void start(struct scene *s)
+{
+	assert_int_equal(pthread_create(&s->thread, NULL, block, s), 0);
+	for (int asleep = 0; asleep < 20; usleep(1000))
+		asleep = s->tid && state_of(s->tid) == 'S' ? asleep + 1 : 0;
 }
 
 /* Whether the peer hears of an end: no, while the call goes on. */
@@ -144,8 +167,7 @@ static void peer_reads_all(struct scene *s)
 
 static void tell(struct scene *s, enum way way)
 {
-	assert_int_equal(pthread_create(&s->thread, NULL, block, s), 0);
-	usleep(50000);
+	start(s);
 	take_away(s, way);
 	usleep(20000);
 	look_for_the_end(s);
@@ -220,8 +242,7 @@ static void test_the_number_is_used_again(void **state)
 	int other[2];
 
 	open_scene(&s, true, RECV);
-	assert_int_equal(pthread_create(&s.thread, NULL, block, &s), 0);
-	usleep(50000);
+	start(&s);
 	home_connect(other);
 	assert_int_equal(tlsulp_dup2(other[1], s.fd), s.fd);
 	raw_write(other[0], "o", 1);

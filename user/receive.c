@@ -56,12 +56,10 @@ static ssize_t queue_read(struct session_rx *rx, int fd, void *p, size_t n)
 	return got < 0 ? -errno : got;
 }
 
-/* One system call into two places. */
-static ssize_t queue_read2(struct session_rx *rx, int fd, void *a, size_t a_len, void *b,
-			   size_t b_len)
+/* One system call into several places. */
+static ssize_t queue_readv(struct session_rx *rx, int fd, struct iovec *iov, size_t count)
 {
-	struct iovec iov[2] = { { a, a_len }, { b, b_len } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = count };
 	ssize_t got = sys_call(SYS_recvmsg, fd, &msg, MSG_DONTWAIT);
 
 	rx->taken++;
@@ -206,6 +204,7 @@ static void release(struct conn *c, int fd)
 {
 	struct session_rx *rx = &c->session->rx;
 	uint8_t last, header[TLS_HEADER_LEN];
+	struct iovec iov[] = { { &last, 1 }, { header, sizeof(header) } };
 	ssize_t got;
 
 	record_done(c, rx->held_type, rx->held_first, rx->held_total);
@@ -214,7 +213,7 @@ static void release(struct conn *c, int fd)
 	if (!rx->tail)
 		return;
 	rx->tail = false;
-	got = queue_read2(rx, fd, &last, 1, header, sizeof(header));
+	got = queue_readv(rx, fd, iov, 2);
 	if (got > 1)
 		got_header_bytes(rx, header, got - 1);
 }
@@ -438,24 +437,16 @@ static int keep_part(struct conn *c, int fd, const uint8_t *body, size_t got)
 	return drain(c, fd); /* the queue says what comes: more later, or the end */
 }
 
-/* The whole record at once. */
-static int read_whole(struct conn *c, int fd, struct rx_request *rq)
+/* @got bytes of the body have come to @body, and of the header after it what is beyond. */
+static int take_whole(struct conn *c, int fd, struct rx_request *rq, uint8_t *body, size_t got,
+		      const uint8_t *header)
 {
 	struct session_rx *rx = &c->session->rx;
-	struct scratch *scratch = scratch_get();
-	uint8_t header[TLS_HEADER_LEN];
 	size_t off, len, want = rx->body_len - rx->body_have;
-	uint8_t *body, type;
-	ssize_t got;
+	uint8_t type;
 	int err;
 
-	if (!scratch)
-		return -ENOMEM;
-	body = rx->body_have ? buffer_of(c) : scratch->rx;
-	got = queue_read2(rx, fd, body + rx->body_have, want, header, sizeof(header));
-	if (got <= 0)
-		return got ? got : RX_EOF;
-	if (got < (ssize_t)want)
+	if (got < want)
 		return keep_part(c, fd, body, got);
 	err = open_body(c, body, &off, &len, &type);
 	if (err) {
@@ -464,6 +455,52 @@ static int read_whole(struct conn *c, int fd, struct rx_request *rq)
 	}
 	got_header_bytes(rx, header, got - want);
 	return give_whole(c, rq, body + off, len, type);
+}
+
+/* The whole record at once, behind its header. */
+static int read_whole(struct conn *c, int fd, struct rx_request *rq)
+{
+	struct session_rx *rx = &c->session->rx;
+	struct scratch *scratch = scratch_get();
+	uint8_t *body, header[TLS_HEADER_LEN];
+	struct iovec iov[2];
+	ssize_t got;
+
+	if (!scratch)
+		return -ENOMEM;
+	body = rx->body_have ? buffer_of(c) : scratch->rx;
+	iov[0] = (struct iovec){ body + rx->body_have, rx->body_len - rx->body_have };
+	iov[1] = (struct iovec){ header, sizeof(header) };
+	got = queue_readv(rx, fd, iov, 2);
+	if (got <= 0)
+		return got ? got : RX_EOF;
+	return take_whole(c, fd, rq, body, got, header);
+}
+
+/* Also its header, which was seen in the queue and says that it has @body_len bytes more. */
+static int read_seen(struct conn *c, int fd, struct rx_request *rq, size_t body_len)
+{
+	struct session_rx *rx = &c->session->rx;
+	struct scratch *scratch = scratch_get();
+	uint8_t header[TLS_HEADER_LEN];
+	struct iovec iov[3];
+	ssize_t got;
+
+	if (!scratch)
+		return -ENOMEM;
+	iov[0] = (struct iovec){ rx->engine.header, TLS_HEADER_LEN };
+	iov[1] = (struct iovec){ scratch->rx, body_len };
+	iov[2] = (struct iovec){ header, sizeof(header) };
+	got = queue_readv(rx, fd, iov, 3);
+	if (got <= 0)
+		return got ? got : RX_EOF;
+	if (got < TLS_HEADER_LEN) {
+		rx->engine.header_len = got;
+		return -EAGAIN;
+	}
+	rx->engine.header_len = TLS_HEADER_LEN;
+	rx->body_len = body_len;
+	return take_whole(c, fd, rq, scratch->rx, got - TLS_HEADER_LEN, header);
 }
 
 bool receive_may_hide(const struct conn *c, int fd)
@@ -512,27 +549,42 @@ static int give_ahead(struct conn *c, int fd, struct rx_request *rq)
 	return after_record(rq);
 }
 
-/* What was seen of the queue before is good for once. */
-static void use_front(struct conn *c, struct rx_request *rq)
+/*
+ * What was seen of the queue before is good for once: whole records, which become a run, or the
+ * header of one, whose body's length is returned if it may be read in one go. Else 0.
+ */
+static size_t use_front(struct conn *c, int fd, struct rx_request *rq)
 {
 	struct session_rx *rx = &c->session->rx;
+	size_t len = rq->front.len;
+	int body_len;
 
-	if (rq->front.len && rq->front.taken == rx->taken && receive_is_idle(rx))
-		ahead_begin_with(c, rq->front.bytes, rq->front.len);
 	rq->front.len = 0;
+	if (!len || rq->front.taken != rx->taken || !receive_is_idle(rx) ||
+	    ahead_begin_with(c, rq->front.bytes, len) || len < TLS_HEADER_LEN)
+		return 0;
+	body_len = tls_record_header(&rx->engine.keys, rq->front.bytes);
+	if (body_len < 0 || rq->cursor.left < tls_record_plain_max(&rx->engine.keys, body_len) ||
+	    !receive_may_hide(c, fd))
+		return 0;
+	return body_len;
 }
 
 static int next_record(struct conn *c, int fd, struct rx_request *rq)
 {
 	struct session_rx *rx = &c->session->rx;
+	size_t seen;
 	int err;
 
 	if (rx->held)
 		return give_held(c, fd, rq);
 	err = gate(c, fd, false);
-	if (!err)
-		use_front(c, rq);
-	if (!err && !ahead_is_on(rx))
+	if (err)
+		return err;
+	seen = use_front(c, fd, rq);
+	if (seen)
+		return read_seen(c, fd, rq, seen);
+	if (!ahead_is_on(rx))
 		err = need_header(c, fd);
 	if (err)
 		return err;

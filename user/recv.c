@@ -53,7 +53,7 @@ struct recv_call {
 
 /*
  * How many bytes to look at: as many as a small record has. A large one is read
- * to where it is opened; then this is only the wait, for who is known to wait. 0: none.
+ * to where it is opened; then this is the wait, for who is known to wait, and its header. 0: none.
  */
 static size_t look_size(const struct conn *c, const struct recv_call *call)
 {
@@ -61,7 +61,9 @@ static size_t look_size(const struct conn *c, const struct recv_call *call)
 
 	if (!call->scratch || !receive_is_idle(rx))
 		return 0;
-	return rx->last_len <= SCRATCH_FRONT_SIZE ? SCRATCH_FRONT_SIZE : c->sleeps;
+	return rx->last_len <= SCRATCH_FRONT_SIZE ? SCRATCH_FRONT_SIZE
+	       : c->sleeps                        ? TLS_HEADER_LEN
+						  : 0;
 }
 
 /* One go under the lock. */

@@ -12,7 +12,7 @@ compile() {
 	shift
 	cc -std=gnu11 -O2 -Wall -Wextra -Wno-unused-parameter -o "$out/$name" "$@"
 }
-compile ends ends.c transport.c suites.c plain.c openssl.c gnutls.c client.c server.c \
+compile ends ends.c transport.c suites.c plain.c zerocopy.c openssl.c gnutls.c client.c server.c \
 	measure.c -lssl -lcrypto -lgnutls -ldl
 compile calls calls.c
 compile drain drain.c -lssl -lcrypto

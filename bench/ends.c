@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"Usage: ends [OPTION...] tcp|tlsulp|openssl|gnutls SCENARIO\n"
+	"Usage: ends [OPTION...] tcp|zerocopy|tlsulp|openssl|gnutls SCENARIO\n"
 	"One measured run; the result is a line of JSON. Scenarios, from the client's side:\n"
 	"  send, sendfile, splice, vector, more: the server reads what is on the wire\n"
 	"  receive: as send, and the server opens the records\n"
@@ -136,8 +136,8 @@ static void read_arguments(int argc, char **argv)
 		{ "far-cpu", 1, 0, 'Y' }, { "verify", 0, 0, 'V' },
 		{ "open", 0, 0, 'o' },    { 0 },
 	};
-	static const struct layer *layers[] = { &layer_tcp, &layer_tlsulp, &layer_openssl,
-						&layer_gnutls };
+	static const struct layer *layers[] = { &layer_tcp, &layer_zerocopy, &layer_tlsulp,
+						&layer_openssl, &layer_gnutls };
 	bool open = false;
 	int option;
 

@@ -82,7 +82,7 @@ struct layer {
 	uint64_t (*records)(const struct end *); /* sent so far; NULL: it cannot tell */
 	const char *(*version)(void);
 };
-extern const struct layer layer_tcp, layer_tlsulp, layer_openssl, layer_gnutls;
+extern const struct layer layer_tcp, layer_zerocopy, layer_tlsulp, layer_openssl, layer_gnutls;
 
 const struct suite *find_suite(const char *name);
 

@@ -27,6 +27,7 @@ ENDS_UNDER_TLSULP = (*UNDER_TLSULP, "env", "-u", "TLSULP_STAT")
 # The name of a contender: what stands before its command, the programs, the layer.
 CONTENDERS = {
     "tcp": ((), BUILD, "tcp"),
+    "zerocopy": ((), BUILD, "zerocopy"),
     "tlsulp": (ENDS_UNDER_TLSULP, BUILD, "tlsulp"),
     "openssl30": ((), BUILD, "openssl"),
     "openssl35": (IN_DEBIAN13, BUILD13, "openssl"),

@@ -101,6 +101,9 @@ def axes():
                for t, c, who in CIPHERS if (t, c) != (13, "aes-128-gcm")]
     points += [Point("veth", s, size=n, veth=True)
                for s in ("send", "sendfile", "receive") for n in (16 * KIB, 128 * KIB, MIB)]
+    # What not copying could gain, at the most: without TLS.
+    points += [Point("zerocopy", "send", size=n, veth=True, contenders=("tcp", "zerocopy"))
+               for n in (16 * KIB, 128 * KIB, MIB)]
     return points + cliffs()
 
 

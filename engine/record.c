@@ -25,6 +25,11 @@ static size_t inner_len(const struct tls_keys *k)
 	return k->version == TLSULP_VERSION_1_3;
 }
 
+size_t tls_record_prefix_len(const struct tls_keys *k)
+{
+	return TLS_HEADER_LEN + explicit_len(k);
+}
+
 size_t tls_record_body_min(const struct tls_keys *k)
 {
 	return explicit_len(k) + TLS_TAG_LEN;

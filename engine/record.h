@@ -47,6 +47,9 @@ struct tls_record {
 /* Bytes that a body has beyond its payload: explicit nonce, tag, TLS 1.3 inner type. */
 size_t tls_record_overhead(const struct tls_keys *k);
 
+/* Bytes of a record before its ciphertext: header, explicit nonce. */
+size_t tls_record_prefix_len(const struct tls_keys *k);
+
 /*
  * The shortest body whose header is accepted: explicit nonce and tag. With TLS 1.3 no such
  * record is valid, as it lacks the inner type, but only opening it says so.

@@ -50,6 +50,21 @@ static ssize_t gather(struct conn *c, int in, size_t len)
 	return got;
 }
 
+/* A record of what is there. The same results. */
+static ssize_t pass(struct conn *c, int in, int fd, size_t len, int *err)
+{
+	size_t most = c->session->tx.engine.max_payload;
+	uint8_t *room = transmit_room(c);
+	ssize_t got;
+
+	if (!room)
+		return -ENOMEM;
+	got = pipe_read(in, room, len < most ? len : most);
+	if (got > 0)
+		*err = transmit_filled(c, fd, got);
+	return got;
+}
+
 /*
  * As much as the pipe and the socket allow. *@done grows; why it ended, or 0. *@empty: the pipe
  * had nothing (more).
@@ -62,20 +77,24 @@ static int move(struct conn *c, int in, int fd, size_t len, bool more, size_t *d
 
 	*empty = false;
 	while (!err && got > 0 && *done < len) {
-		if (tx->engine.open_len < tx->engine.max_payload) {
-			got = gather(c, in, len - *done);
-			if (got < 0 && got != -EAGAIN)
-				return got;
-			*done += got > 0 ? got : 0;
-		}
-		if (tx->engine.open_len >= tx->engine.max_payload)
+		if (tx->engine.open_len >= tx->engine.max_payload) {
 			err = transmit_open(c, fd, true);
+			continue;
+		}
+		if (!more && !tx->engine.open_len)
+			got = pass(c, in, fd, len - *done, &err);
+		else
+			got = gather(c, in, len - *done);
+		if (got < 0 && got != -EAGAIN)
+			return got;
+		*done += got > 0 ? got : 0;
 	}
 	*empty = got == -EAGAIN;
-	if (!err && !more && *done)
+	if (!err && (tx->engine.open_len >= tx->engine.max_payload || (!more && *done)))
 		err = transmit_open(c, fd, true);
 	return err;
 }
+
 /* One go under the lock; *@rest: ciphertext is left that the socket did not take. */
 static int move_in(struct conn *c, int in, int fd, size_t len, bool more, size_t *done, bool *empty,
 		   bool *rest, struct asleep *asleep)

@@ -148,7 +148,7 @@ static int batch_add(struct conn *c, struct batch *b, struct source *s, uint8_t 
 	payload = b->bytes + b->len + r.prefix_len;
 	if (open && !fresh)
 		direct = arena_buffer(c->arena, tx->open_buffer);
-	else if (!open && s && s->direct)
+	else if (!open && s->direct)
 		direct = s->direct(s, at, fresh);
 	if (direct) {
 		err = seal_direct(c, &r, direct, payload);
@@ -262,6 +262,37 @@ int transmit_open(struct conn *c, int fd, bool keep)
 	if (n < 0)
 		return n;
 	return tx->rest_len ? -EAGAIN : 0;
+}
+
+uint8_t *transmit_room(struct conn *c)
+{
+	struct batch b;
+
+	if (prepare(c, &b))
+		return NULL;
+	return b.bytes + tls_record_prefix_len(&c->session->tx.engine.keys);
+}
+
+static int filled_fill(struct source *s, size_t at, uint8_t *dst, size_t n)
+{
+	return 0; /* they are there */
+}
+
+int transmit_filled(struct conn *c, int fd, size_t n)
+{
+	struct source there = { .left = n, .fill = filled_fill };
+	struct batch b;
+	ssize_t sent;
+	int err = prepare(c, &b);
+
+	if (!err)
+		err = batch_add(c, &b, &there, TLSULP_DATA, 0, 0, n);
+	if (err)
+		return err;
+	sent = batch_write(c, fd, &b, true);
+	if (sent < 0)
+		return sent;
+	return c->session->tx.rest_len ? -EAGAIN : 0;
 }
 
 /* MSG_MORE: the bytes join the open record. */

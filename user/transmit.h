@@ -47,6 +47,14 @@ int transmit_rest(struct conn *c, int fd);
  */
 int transmit_open(struct conn *c, int fd, bool keep);
 
+/*
+ * For bytes that cannot be put back where they come from: the place for a record's plaintext
+ * (TLS_TX_MAX_PAYLOAD_LEN of it), while no record is open; NULL: out of memory. What is put there
+ * is sent and counts as sent, also if the socket takes nothing: as transmit_open() with @keep.
+ */
+uint8_t *transmit_room(struct conn *c);
+int transmit_filled(struct conn *c, int fd, size_t n);
+
 /* Instead of a record type: data that joins the open record, if there is one. */
 #define TRANSMIT_JOIN 256
 

@@ -219,6 +219,7 @@ static void test_overhead(void **state)
 
 		assert_int_equal(tls_record_overhead(&k), s->overhead);
 		assert_int_equal(tls_record_body_min(&k), s->fixed);
+		assert_int_equal(tls_record_prefix_len(&k), 5 + s->fixed - 16);
 		assert_int_equal(tls_record_plain_max(&k, s->overhead), 0);
 		assert_int_equal(tls_record_plain_max(&k, s->overhead + 1), 1);
 		assert_int_equal(tls_record_plain_max(&k, s->overhead - 1), 0);

@@ -178,34 +178,37 @@ static bool head_is_sane(const struct arena_head *h)
 	       h->buffer_free <= PARCEL_BUFFERS;
 }
 
-static void mend_buffers(struct arena *a);
+static int mend_buffers(struct arena *a);
 
-struct arena *arena_open_parcel(int fd)
+int arena_open_parcel(int fd, struct arena **got)
 {
 	uint64_t id = parcel_id_of(fd);
 	struct arena *a;
-	int parcel;
+	int parcel, err;
 
+	*got = NULL;
 	for (a = arenas; a; a = a->next)
 		if (a->parcel && parcel_id(a->parcel) == id) {
 			sys_call(SYS_close, fd);
-			return a;
+			*got = a;
+			return 0;
 		}
 	parcel = parcel_keep(fd);
 	if (parcel > 0 && !parcel_has_size(parcel, arena_size(1, PARCEL_BUFFERS))) {
 		parcel_drop(parcel);
-		return NULL;
+		return -EBADMSG;
 	}
 	a = parcel > 0 ? arena_of_parcel(parcel) : NULL;
 	if (!a)
-		return NULL;
-	if (head_is_sane(a->head) && a->slots[0].used) {
-		mend_buffers(a);
-		return a;
+		return -ENOMEM;
+	err = head_is_sane(a->head) && a->slots[0].used ? mend_buffers(a) : -EBADMSG;
+	if (!err) {
+		*got = a;
+		return 0;
 	}
 	arena_ref(a);
 	arena_unref(a);
-	return NULL;
+	return err;
 }
 
 void arena_address(struct arena *a, uint64_t cookie)
@@ -323,14 +326,19 @@ static void repair_buffers(struct arena *a)
 }
 
 /* The links between free buffers are nobody's to look at: they are made anew. */
-static void mend_buffers(struct arena *a)
+static int mend_buffers(struct arena *a)
 {
+	const struct lock_owners owners = { .patience_ms = ARENA_PATIENCE_MS };
 	struct lock_guard g;
 
 	lock_block_signals(&g);
-	lock_lists(a);
+	if (lock_take_from(&a->head->lock, &owners) == -ETIMEDOUT) {
+		lock_restore_signals(&g);
+		return -EBUSY;
+	}
 	repair_buffers(a);
 	lock_leave(&a->head->lock, &g);
+	return 0;
 }
 
 static void lock_lists(struct arena *a)
@@ -367,7 +375,7 @@ void arena_buffer_give(struct arena *a, uint32_t *where, size_t secret)
 {
 	uint32_t b = *where;
 
-	if (!b)
+	if (!b || !arena_has_buffer(a, b))
 		return;
 	explicit_bzero(arena_buffer(a, b), secret);
 	lock_lists(a);
@@ -518,6 +526,19 @@ bool arena_holder_dead(struct arena *a, int slot)
 	if (!pid)
 		return now_seconds() - h->since > RESERVED_SECONDS;
 	return !process_alive(pid, h->start);
+}
+
+bool arena_may_own(struct arena *a, pid_t tid)
+{
+	for (int slot = 0; slot < ARENA_PROCS; slot++) {
+		const struct holder *h = &a->head->holders[slot];
+		int32_t pid = __atomic_load_n(&h->pid, __ATOMIC_ACQUIRE);
+
+		if (h->used && pid > 0 && process_has_thread(pid, tid) &&
+		    !arena_holder_dead(a, slot))
+			return true;
+	}
+	return process_has_thread(process_pid(), tid);
 }
 
 void arena_release_holder(struct arena *a, int slot)

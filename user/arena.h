@@ -21,6 +21,8 @@
 #define ARENA_BUFFER_SIZE 16896 /* one record with header and tag, or its plaintext */
 #define ARENA_SESSION_BUFFERS 3 /* each can have one open, one of rest, and one received */
 #define ARENA_PROCS 256
+/* Who arrives waits so long for a lock; no call that means well has one longer. */
+#define ARENA_PATIENCE_MS 5000
 #define ARENA_HOLDER_WORDS (ARENA_PROCS / 64)
 
 _Static_assert(ARENA_BUFFER_SIZE >= TLS_WIRE_MAX, "a buffer holds one whole record");
@@ -35,10 +37,11 @@ struct arena *arena_current(void);
  * An arena for one session that can go to another program (parcel.h), mapped
  * here, or NULL. arena_open_parcel() takes over the descriptor @fd, which
  * parcel_is_one(), of a parcel from elsewhere (or finds it mapped already, and
- * closes @fd); NULL: it makes no sense.
+ * closes @fd): 0, or -EBADMSG (it makes no sense), -EBUSY (it is locked, and that
+ * does not end), -ENOMEM.
  */
 struct arena *arena_new_parcel(void);
-struct arena *arena_open_parcel(int fd);
+int arena_open_parcel(int fd, struct arena **got);
 void arena_address(struct arena *a, uint64_t cookie);
 /* The parcel that the arena lies in; 0: anonymous memory. */
 int arena_parcel(const struct arena *a);
@@ -93,6 +96,8 @@ bool arena_is_held(const struct arena *a);
 /* A slot that was reserved for a program, which has not come yet, and perhaps never will. */
 bool arena_holder_on_way(const struct arena *a, int slot);
 /* A slot in use whose process is gone (or never came to be). */
+/* Is the thread @tid this process's, or a holder's? */
+bool arena_may_own(struct arena *a, pid_t tid);
 bool arena_holder_dead(struct arena *a, int slot);
 void arena_release_holder(struct arena *a, int slot);
 

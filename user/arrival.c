@@ -17,12 +17,17 @@
 #define FDS_MAX 1024 /* numbers that the new program looks through where /proc is missing */
 
 /* Without its session a TLS socket would carry plaintext. */
-static void fail_closed(int fd)
+static void fail_closed(int fd, int err)
 {
-	say("the TLS session of descriptor %d came from another version of tlsulp, or damaged, or "
-	    "there is no memory for it; the connection was shut down. Run both programs under one "
-	    "version.",
-	    fd);
+	if (err == -EBUSY)
+		say("the TLS session of descriptor %d came locked, and the process that locked it "
+		    "does not go on; the connection was shut down. Look at who sent it.",
+		    fd);
+	else
+		say("the TLS session of descriptor %d came from another version of tlsulp, or "
+		    "damaged, or there is no memory for it; the connection was shut down. Run "
+		    "both programs under one version.",
+		    fd);
 	real.shutdown(fd, SHUT_RDWR);
 }
 
@@ -30,9 +35,15 @@ static void fail_closed(int fd)
 static void unpack(int fd, struct arena *a)
 {
 	struct conn *c;
+	int err = uring_check();
 
-	if (uring_check() || fault_init() || handover_unpack(fd, a)) {
-		fail_closed(fd);
+	if (!err)
+		err = fault_init();
+	if (!err)
+		err = handover_unpack(fd, a);
+	if (err) {
+		fail_closed(fd, err);
+		handover_refuse(a);
 		return;
 	}
 	streams_take(fd);
@@ -48,17 +59,18 @@ static void unpack(int fd, struct arena *a)
 /* @parcel is one of @fds. */
 static void open_parcel(int parcel, const struct parcel_head *head, const int *fds, size_t n)
 {
-	struct arena *a = handover_open(parcel);
+	struct arena *a = NULL;
+	int err = handover_open(parcel, &a);
 
 	for (size_t i = 0; i < n; i++) {
 		if (fds[i] < 0 || fds[i] == parcel || !real_is_socket(fds[i], head->cookie))
 			continue;
-		if (a)
-			unpack(fds[i], a);
+		if (err)
+			fail_closed(fds[i], err);
 		else
-			fail_closed(fds[i]);
+			unpack(fds[i], a);
 	}
-	if (a)
+	if (!err)
 		handover_close(a);
 }
 

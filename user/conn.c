@@ -249,7 +249,8 @@ static struct lock *take(struct conn *c, int fd, bool tx)
 	for (;;) {
 		struct session *s = conn_session(c);
 		struct lock *l = tx ? &s->tx_lock : &s->rx_lock;
-		int err = lock_take(l);
+		const struct lock_owners owners = { arena_may_own, c->arena, 0 };
+		int err = lock_take_from(l, &owners);
 
 		if (s != conn_session(c)) {
 			lock_drop(l);

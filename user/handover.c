@@ -120,13 +120,15 @@ static struct session *session_in(struct arena *a)
 	return arena_session_next(a, &i);
 }
 
-struct arena *handover_open(int fd)
+int handover_open(int fd, struct arena **got)
 {
-	struct arena *a = (conn_after_fork(), arena_open_parcel(fd));
-	int slot;
+	struct arena *a;
+	int slot, err;
 
-	if (!a)
-		return NULL;
+	conn_after_fork();
+	err = arena_open_parcel(fd, &a);
+	if (err)
+		return err;
 	arena_ref(a);
 	/* Peeked messages come again, and some sockets come back to where they are known. */
 	slot = arena_is_held(a) ? arena_arrived(a) : -1;
@@ -137,16 +139,45 @@ struct arena *handover_open(int fd)
 	slot = arena_arrive(a);
 	if (slot >= 0) {
 		holders_add(session_in(a), slot);
-		return a;
+		*got = a;
+		return 0;
 	}
 	handover_close(a);
-	return NULL;
+	return -ENOMEM;
+}
+
+/*
+ * Whoever has the session's lock is in the midst of a short change, or dead, or means
+ * no good: such a session is nobody's any more. 0, -EBUSY, -EBADMSG.
+ */
+static int settle_lock(struct session *s, struct lock *l)
+{
+	const struct lock_owners owners = { .patience_ms = ARENA_PATIENCE_MS };
+	struct lock_guard g;
+	int err;
+
+	lock_mask_signals(&g);
+	err = lock_take_from(l, &owners);
+	if (err)
+		s->dead = true;
+	if (err != -ETIMEDOUT)
+		lock_drop(l);
+	lock_restore_signals(&g);
+	return err == -ETIMEDOUT ? -EBUSY : err ? -EBADMSG : 0;
+}
+
+static int settle(struct session *s)
+{
+	int err = settle_lock(s, &s->tx_lock);
+
+	return err ? err : settle_lock(s, &s->rx_lock);
 }
 
 int handover_unpack(int fd, struct arena *a)
 {
 	struct session *s = session_in(a);
 	struct conn *c;
+	int err;
 
 	if ((unsigned int)fd >= FDTAB_SIZE || !s || !real_is_socket(fd, s->cookie))
 		return -ENOENT;
@@ -158,9 +189,12 @@ int handover_unpack(int fd, struct arena *a)
 		conn_unpin(c);
 		return 0;
 	}
-	if (s->magic != SESSION_MAGIC || !session_tx_is_sane(s, a) || !session_rx_is_sane(s, a) ||
-	    conn_make(fd, a, s))
-		return -EBADMSG;
+	err = settle(s);
+	if (!err && (s->magic != SESSION_MAGIC || !session_tx_is_sane(s, a) ||
+		     !session_rx_is_sane(s, a) || conn_make(fd, a, s)))
+		err = -EBADMSG;
+	if (err)
+		return err;
 	stats_conn_came(s, fd);
 	return 0;
 }
@@ -173,4 +207,14 @@ void handover_close(struct arena *a)
 	if (s && arena_is_held(a) && !conn_uses(a))
 		holders_drop(a, s, arena_self(a));
 	arena_unref(a);
+}
+
+void handover_refuse(struct arena *a)
+{
+	struct session *s = session_in(a);
+
+	if (!s)
+		return;
+	s->dead = true;
+	session_wipe_keys(s);
 }

@@ -29,13 +29,15 @@ int handover_reserve(struct conn *c);
 void handover_cancel(struct conn *c, int slot);
 
 /*
- * The parcel @fd came with sockets, and is taken over. The session's arena, or
- * NULL (not a parcel, no memory). Then each of the sockets is offered to it: 0, -ENOENT
- * (another connection's), -EBADMSG (the session is no good, or no memory: shut the socket
- * down). Last, let go of the arena.
+ * The parcel @fd came with sockets, and is taken over. The session's arena: 0, or as
+ * arena_open_parcel(). Then each of the sockets is offered to it: 0, -ENOENT
+ * (another connection's), -EBADMSG (the session is no good, or no memory), -EBUSY
+ * (somebody has its lock, and keeps it): shut the socket down. Last, let go of the arena.
  */
-struct arena *handover_open(int fd);
+int handover_open(int fd, struct arena **got);
 int handover_unpack(int fd, struct arena *a);
 void handover_close(struct arena *a);
+/* The socket was shut down: whoever else has the session can do nothing more with it. */
+void handover_refuse(struct arena *a);
 
 #endif

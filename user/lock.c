@@ -14,7 +14,7 @@
 #define LOCK_WAITERS 0x80000000u
 #define LOCK_SPINS 64
 /* Long enough that no living holder, however starved, is asked for its pid. */
-#define LOCK_SUSPECT_MS 500
+#define LOCK_SUSPECT_NS 500000000l
 
 static void cpu_relax(void)
 {
@@ -60,16 +60,18 @@ static bool try_take(struct lock *l, uint32_t tid)
 					   __ATOMIC_RELAXED);
 }
 
-static bool owner_is_dead(struct lock *l, uint32_t word)
+/* Who has the lock is believed to be in the midst of what it protects. */
+static bool is_owner(const struct lock_owners *o, uint32_t word)
 {
-	return !process_thread_alive(word & ~LOCK_WAITERS) &&
-	       __atomic_load_n(&l->word, __ATOMIC_RELAXED) == word;
+	pid_t tid = word & ~LOCK_WAITERS;
+
+	return process_thread_alive(tid) && (!o || !o->may_own || o->may_own(o->arena, tid));
 }
 
 /* Sleep until the word may have changed. Returns false if that took suspiciously long. */
 static bool wait_for_change(struct lock *l, uint32_t word)
 {
-	struct timespec ts = { 0, LOCK_SUSPECT_MS * 1000000l };
+	struct timespec ts = { 0, LOCK_SUSPECT_NS };
 
 	if (!(word & LOCK_WAITERS)) {
 		if (!__atomic_compare_exchange_n(&l->word, &word, word | LOCK_WAITERS, false,
@@ -81,8 +83,29 @@ static bool wait_for_change(struct lock *l, uint32_t word)
 	       errno != ETIMEDOUT;
 }
 
-int lock_take(struct lock *l)
+static int64_t now_ns(void)
 {
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+/*
+ * How long one has waited. A look that took longer than its sleep counts as one: this
+ * process was stopped itself, and the owner perhaps with it.
+ */
+static int64_t count_wait(int64_t *last)
+{
+	int64_t now = now_ns(), waited = now - *last;
+
+	*last = now;
+	return waited < LOCK_SUSPECT_NS ? waited : LOCK_SUSPECT_NS;
+}
+
+int lock_take_from(struct lock *l, const struct lock_owners *o)
+{
+	int64_t left = o ? o->patience_ms * 1000000ll : 0, last = 0;
 	uint32_t tid = process_tid();
 	uint32_t word;
 
@@ -99,14 +122,23 @@ int lock_take(struct lock *l)
 				return 0;
 			continue;
 		}
+		if (left && !last)
+			last = now_ns();
+		else if (left && (left -= count_wait(&last)) <= 0)
+			return -ETIMEDOUT;
 		if (wait_for_change(l, word))
 			continue;
 		word = __atomic_load_n(&l->word, __ATOMIC_RELAXED);
-		if (word && owner_is_dead(l, word) &&
+		if (word && !is_owner(o, word) &&
 		    __atomic_compare_exchange_n(&l->word, &word, tid | LOCK_WAITERS, false,
 						__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return -EOWNERDEAD;
 	}
+}
+
+int lock_take(struct lock *l)
+{
+	return lock_take_from(l, NULL);
 }
 
 void lock_drop(struct lock *l)

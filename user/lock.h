@@ -15,6 +15,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+struct arena;
 
 struct lock {
 	uint32_t word; /* 0: free; else the owner's tid, with LOCK_WAITERS if somebody sleeps */
@@ -39,6 +42,19 @@ void lock_restore_signals(const struct lock_guard *g);
  * lock is taken all the same, and what it protects may be half changed.
  */
 int lock_take(struct lock *l);
+
+/*
+ * The same where others write the memory: of a thread that may not own the lock it is
+ * as dead, which is asked like its death. With @patience_ms (0: none) the
+ * result may be -ETIMEDOUT: the lock is not taken.
+ */
+struct lock_owners {
+	bool (*may_own)(struct arena *a, pid_t tid); /* NULL: all may */
+	struct arena *arena;
+	int patience_ms;
+};
+
+int lock_take_from(struct lock *l, const struct lock_owners *o);
 void lock_drop(struct lock *l);
 
 /* Signals blocked and the lock taken; for locks that are private to the process. */

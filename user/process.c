@@ -121,6 +121,11 @@ bool process_thread_alive(pid_t tid)
 	return !is_zombie(&stat);
 }
 
+bool process_has_thread(pid_t pid, pid_t tid)
+{
+	return !sys_call(SYS_tgkill, pid, tid, 0) || errno == EPERM;
+}
+
 bool process_alive(pid_t pid, uint64_t start)
 {
 	struct proc_stat stat;

@@ -36,6 +36,9 @@ uint64_t process_start(pid_t pid);
 /* Is the thread still there, and not a zombie? */
 bool process_thread_alive(pid_t tid);
 
+/* Is @tid a thread of @pid? */
+bool process_has_thread(pid_t pid, pid_t tid);
+
 /* Is the process with this pid and start time (0: any) still there, and not a zombie? */
 bool process_alive(pid_t pid, uint64_t start);
 

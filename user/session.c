@@ -47,12 +47,17 @@ bool session_rx_is_sane(const struct session *s, const struct arena *a)
 }
 
 /* The versions stay: a direction that had a key must never become plain TCP. */
-void session_wipe(struct session *s)
+void session_wipe_keys(struct session *s)
 {
 	explicit_bzero(s->tx.engine.keys.key, sizeof(s->tx.engine.keys.key));
 	explicit_bzero(s->tx.engine.keys.iv, sizeof(s->tx.engine.keys.iv));
 	explicit_bzero(s->rx.engine.keys.key, sizeof(s->rx.engine.keys.key));
 	explicit_bzero(s->rx.engine.keys.iv, sizeof(s->rx.engine.keys.iv));
+}
+
+void session_wipe(struct session *s)
+{
+	session_wipe_keys(s);
 	/* Whose buffers these are is not known any more: they are left alone. */
 	s->tx.open_buffer = s->tx.rest_buffer = s->rx.buffer = 0;
 	s->tx.rest_off = s->tx.rest_len = s->tx.engine.open_len = 0;

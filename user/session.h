@@ -100,6 +100,7 @@ static inline bool session_is_shared(const struct session *s)
 bool session_tx_is_sane(const struct session *s, const struct arena *a);
 bool session_rx_is_sane(const struct session *s, const struct arena *a);
 void session_wipe(struct session *s);
+void session_wipe_keys(struct session *s); /* of a broken socket; without a lock, too */
 
 /* All its buffers, wiped, back to the arena. */
 void session_give_buffers(struct session *s, struct arena *a);

@@ -55,6 +55,11 @@ static void handler(int sig, siginfo_t *info, void *context)
 	pass_on(sig, info, context);
 }
 
+bool fault_is_ready(void)
+{
+	return __atomic_load_n(&installed, __ATOMIC_ACQUIRE);
+}
+
 int fault_init(void)
 {
 	struct sigaction act = { .sa_sigaction = handler,
@@ -62,7 +67,7 @@ int fault_init(void)
 	struct lock_guard g;
 	int err = 0;
 
-	if (__atomic_load_n(&installed, __ATOMIC_ACQUIRE))
+	if (fault_is_ready())
 		return 0;
 	lock_enter(&handlers_lock, &g);
 	if (!installed) {
@@ -108,7 +113,7 @@ bool fault_sigaction(int sig, const struct sigaction *act, struct sigaction *old
 	int i = slot(sig);
 	struct lock_guard g;
 
-	if (i < 0 || !__atomic_load_n(&installed, __ATOMIC_ACQUIRE))
+	if (i < 0 || !fault_is_ready())
 		return false;
 	lock_enter(&handlers_lock, &g);
 	if (old)

@@ -15,8 +15,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Install the handlers; called when the first key is set. 0 or negative errno. */
+/*
+ * Install the handlers; called when the first key is set, or the first message comes that may
+ * bring descriptors. 0 or negative errno.
+ */
 int fault_init(void);
+bool fault_is_ready(void);
 
 extern __thread sigjmp_buf *fault_target;
 

@@ -171,6 +171,19 @@ ssize_t recv_iov(struct conn *c, int fd, const struct iovec *iov, size_t count, 
 	return result(&rq, err);
 }
 
+static int report(struct msghdr *user, const struct msghdr *msg)
+{
+	sigjmp_buf jump;
+
+	if (!fault_guarded(jump))
+		return -EFAULT;
+	user->msg_flags = msg->msg_flags;
+	user->msg_controllen = msg->msg_controllen;
+	user->msg_namelen = 0;
+	fault_done();
+	return 0;
+}
+
 ssize_t recv_msg(struct conn *c, int fd, struct msghdr *user, int flags)
 {
 	struct rx_request rq = { 0 };
@@ -191,8 +204,10 @@ ssize_t recv_msg(struct conn *c, int fd, struct msghdr *user, int flags)
 	err = recv_request(c, fd, &rq, flags);
 	if (err < 0 && !rq.done)
 		return result(&rq, err); /* recvmsg(2) writes to the struct only if it succeeds */
-	user->msg_flags = rq.msg_flags;
-	user->msg_controllen = rq.call.type && rq.call.has_control ? msg.msg_controllen : 0;
-	user->msg_namelen = 0;
-	return result(&rq, err);
+	msg.msg_flags = rq.msg_flags;
+	msg.msg_controllen = rq.call.type && rq.call.has_control ? msg.msg_controllen : 0;
+	if (!report(user, &msg))
+		return result(&rq, err);
+	errno = EFAULT; /* and the bytes are gone */
+	return -1;
 }

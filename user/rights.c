@@ -184,7 +184,7 @@ ssize_t rights_sendmsg(int fd, const struct msghdr *user, int flags)
 	ssize_t n;
 	int saved;
 
-	if (!conn_count())
+	if (!conn_count() || !user || fault_init())
 		return real.sendmsg(fd, user, flags);
 	o.n = o.ready = o.fds = o.end = 0;
 	o.keys = false;
@@ -206,47 +206,84 @@ ssize_t rights_sendmsg(int fd, const struct msghdr *user, int flags)
 
 int rights_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 {
-	unsigned int done = 0;
+	unsigned int done = 0, len;
 	ssize_t got = 0;
 
-	if (!conn_count())
+	if (!conn_count() || !msgs)
 		return real.sendmmsg(fd, msgs, n, flags);
 	for (; done < n; done++) {
 		got = rights_sendmsg(fd, &msgs[done].msg_hdr, flags);
 		if (got < 0)
 			break;
-		msgs[done].msg_len = got;
+		len = got;
+		if (!fault_copy(&msgs[done].msg_len, &len, sizeof(len)))
+			continue;
+		errno = EFAULT;
+		got = -1;
+		break;
 	}
 	return done ? (int)done : got;
 }
 
 /* ---- in ---- */
 
-/* The program's control buffer, filled as the kernel would. */
+/* The program's control buffer, filled as the kernel would, which may be bad memory. */
 struct delivery {
-	struct msghdr *user;
+	char *control;
 	size_t room, used;
 	int flags;
 };
 
-static void put(struct delivery *d, int level, int type, const void *data, size_t n)
+/* As memmove() to the front of the same buffer. */
+static int move(char *to, const char *from, size_t n)
+{
+	char piece[256];
+
+	for (size_t at = 0, len; at < n && to != from; at += len) {
+		len = n - at < sizeof(piece) ? n - at : sizeof(piece);
+		if (fault_copy(piece, from + at, len) || fault_copy(to + at, piece, len))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+/* The kernel says nothing of a message that it cannot write, and goes on. */
+static int put(struct delivery *d, int level, int type, const void *data, size_t n)
 {
 	struct cmsghdr m = { .cmsg_len = CMSG_LEN(n), .cmsg_level = level, .cmsg_type = type };
 	size_t left = d->room - d->used;
-	char *at = (char *)d->user->msg_control + d->used;
+	char *at = d->control + d->used;
 
 	if (left < sizeof(m)) {
 		d->flags |= MSG_CTRUNC;
-		return;
+		return 0;
 	}
 	if (left < m.cmsg_len) {
 		d->flags |= MSG_CTRUNC;
 		m.cmsg_len = left;
 	}
 	/* What came into this very buffer moves to the front. */
-	memmove(at + CMSG_LEN(0), data, m.cmsg_len - CMSG_LEN(0));
-	memcpy(at, &m, sizeof(m));
+	if (move(at + CMSG_LEN(0), data, m.cmsg_len - CMSG_LEN(0)) || fault_copy(at, &m, sizeof(m)))
+		return -EFAULT;
 	d->used += CMSG_SPACE(n) < left ? CMSG_SPACE(n) : left;
+	return 0;
+}
+
+/* How many numbers can be written to the program's memory. */
+static size_t writable(const struct delivery *d, const int *fds, size_t n)
+{
+	char *at = d->control + d->used + CMSG_LEN(0);
+	size_t i = 0;
+
+	while (i < n && !fault_copy(at + i * sizeof(*fds), &fds[i], sizeof(*fds)))
+		i++;
+	return i;
+}
+
+static void close_numbers(const int *fds, size_t n)
+{
+	while (n--)
+		tlsulp_close(fds[n]);
 }
 
 static void put_rights(struct delivery *d, int *fds, size_t n, void (*came)(int fd))
@@ -257,29 +294,70 @@ static void put_rights(struct delivery *d, int *fds, size_t n, void (*came)(int 
 		came(fds[i]);
 	n = arrival_sort(fds, n);
 	fit = left < CMSG_LEN(sizeof(int)) ? 0 : (left - CMSG_LEN(0)) / sizeof(int);
-	for (; n > fit; d->flags |= MSG_CTRUNC)
-		tlsulp_close(fds[--n]);
-	if (n)
-		put(d, SOL_SOCKET, SCM_RIGHTS, fds, n * sizeof(int));
+	fit = writable(d, fds, n < fit ? n : fit);
+	if (n > fit)
+		d->flags |= MSG_CTRUNC;
+	close_numbers(fds + fit, n - fit);
+	if (fit && put(d, SOL_SOCKET, SCM_RIGHTS, fds, fit * sizeof(int)))
+		close_numbers(fds, fit);
 }
 
-static void deliver(struct msghdr *user, const struct msghdr *got, void (*came)(int fd))
+/* The header of the control message at *@at, which moves past it. */
+static bool next_message(const struct msghdr *got, size_t *at, struct cmsghdr *m)
 {
-	struct delivery d = { user, user->msg_controllen, 0, got->msg_flags };
-	struct msghdr copy = *got;
+	size_t left = got->msg_controllen - *at;
 
-	for (struct cmsghdr *m = CMSG_FIRSTHDR(&copy), *next; m; m = next) {
-		size_t n = m->cmsg_len - CMSG_LEN(0);
+	if (*at > got->msg_controllen || left < sizeof(*m) ||
+	    fault_copy(m, (char *)got->msg_control + *at, sizeof(*m)) || m->cmsg_len < sizeof(*m) ||
+	    m->cmsg_len > left)
+		return false;
+	*at += CMSG_ALIGN(m->cmsg_len);
+	return true;
+}
 
-		next = CMSG_NXTHDR(&copy, m);
-		if (m->cmsg_level == SOL_SOCKET && m->cmsg_type == SCM_RIGHTS)
-			put_rights(&d, (int *)CMSG_DATA(m), n / sizeof(int), came);
-		else
-			put(&d, m->cmsg_level, m->cmsg_type, CMSG_DATA(m), n);
+static void deliver(struct delivery *d, const struct msghdr *got, void (*came)(int fd))
+{
+	struct cmsghdr m;
+	int fds[RIGHTS_MAX];
+
+	for (size_t at = 0, from = 0; next_message(got, &at, &m); from = at) {
+		char *data = (char *)got->msg_control + from + CMSG_LEN(0);
+		size_t n = m.cmsg_len - CMSG_LEN(0);
+
+		if (m.cmsg_level != SOL_SOCKET || m.cmsg_type != SCM_RIGHTS)
+			put(d, m.cmsg_level, m.cmsg_type, data, n);
+		else if (n <= sizeof(fds) && !fault_copy(fds, data, n))
+			put_rights(d, fds, n / sizeof(int), came);
 	}
-	user->msg_controllen = d.used;
-	user->msg_flags = d.flags;
-	user->msg_namelen = got->msg_namelen;
+}
+
+/* What recvmsg() tells in its header. The message is gone, wherever that is. */
+static int report(struct msghdr *user, const struct msghdr *got, const struct delivery *d)
+{
+	sigjmp_buf jump;
+
+	if (!fault_guarded(jump))
+		return -EFAULT;
+	if (got->msg_name)
+		user->msg_namelen = got->msg_namelen;
+	user->msg_flags = d->flags;
+	user->msg_controllen = d->used;
+	fault_done();
+	return 0;
+}
+
+static bool is_unix(int fd)
+{
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+
+	return !real.getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_UNIX;
+}
+
+/* May descriptors come, and can the program's memory be looked at? */
+static bool is_ready(int fd)
+{
+	return fault_is_ready() || (is_unix(fd) && !fault_init());
 }
 
 /*
@@ -292,44 +370,47 @@ ssize_t rights_recvmsg(int fd, struct msghdr *user, int flags, void (*came)(int 
 		char bytes[CONTROL_ROOM];
 		struct cmsghdr align;
 	} control;
-	struct msghdr msg = *user;
-	bool large = msg.msg_controllen > CONTROL_MAX;
+	struct msghdr msg;
+	struct delivery d;
 	ssize_t n;
 
-	if (!msg.msg_control || msg.msg_controllen < CMSG_LEN(sizeof(int)))
+	if (!is_ready(fd) || fault_copy(&msg, user, sizeof(msg)) || !msg.msg_control ||
+	    msg.msg_controllen < CMSG_LEN(sizeof(int)))
 		return real.recvmsg(fd, user, flags);
-	if (!large) {
+	d = (struct delivery){ .control = msg.msg_control, .room = msg.msg_controllen };
+	if (msg.msg_controllen <= CONTROL_MAX) {
 		msg.msg_control = &control;
 		msg.msg_controllen = sizeof(control);
 	}
 	n = real.recvmsg(fd, &msg, flags);
 	if (n < 0)
 		return n;
-	if (large)
-		user->msg_controllen = msg.msg_controllen;
-	deliver(user, &msg, came);
-	return n;
-}
-
-static bool is_unix(int fd)
-{
-	int domain = 0;
-	socklen_t len = sizeof(domain);
-
-	return !real.getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_UNIX;
+	d.flags = msg.msg_flags;
+	deliver(&d, &msg, came);
+	if (!report(user, &msg, &d))
+		return n;
+	errno = EFAULT;
+	return -1;
 }
 
 /* One at a time where descriptors may come: recvmmsg may return fewer than asked for. */
 int rights_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
 		    struct timespec *timeout, void (*came)(int fd))
 {
+	unsigned int len;
 	ssize_t got;
 
-	if (!n || !is_unix(fd))
+	if (!n || !msgs || !is_unix(fd))
 		return real.recvmmsg(fd, msgs, n, flags, timeout);
+	/* Of a timeout the first message only knows whether it is one. */
+	if (timeout && real.recvmmsg(fd, msgs, 0, flags, timeout) < 0)
+		return -1;
 	got = rights_recvmsg(fd, &msgs[0].msg_hdr, flags & ~MSG_WAITFORONE, came);
 	if (got < 0)
 		return -1;
-	msgs[0].msg_len = got;
-	return 1;
+	len = got;
+	if (!fault_copy(&msgs[0].msg_len, &len, sizeof(len)))
+		return 1;
+	errno = EFAULT;
+	return -1;
 }

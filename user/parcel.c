@@ -69,8 +69,7 @@ int parcel_next(int fd)
 	return -1;
 }
 
-/* A duplicate out of the way, or -errno. */
-static int out_of_the_way(int fd)
+int parcel_step_aside(int fd)
 {
 	int got = real.fcntl(fd, F_DUPFD_CLOEXEC, FIRST_NUMBER);
 
@@ -113,7 +112,7 @@ static int slot_for(int fd, uint64_t id)
 
 int parcel_keep(int fd)
 {
-	int high = out_of_the_way(fd);
+	int high = parcel_step_aside(fd);
 	int got = high < 0 ? high : slot_for(high, parcel_id_of(high));
 
 	sys_call(SYS_close, fd);
@@ -212,7 +211,7 @@ void parcel_evade(int fd)
 	for (uint32_t i = 0; i < top; i++) {
 		if (parcels[i].fd != fd)
 			continue;
-		other = parcel_id_of(fd) == parcels[i].id ? out_of_the_way(fd) : -1;
+		other = parcel_id_of(fd) == parcels[i].id ? parcel_step_aside(fd) : -1;
 		/* Without another number it is lost: its session cannot go anywhere then. */
 		if (other >= 0) {
 			/* Another thread may be sending it along with a program just now. */

@@ -34,6 +34,9 @@ bool parcel_has_size(int parcel, size_t size);
 /* Keep @fd, which is one, as a parcel; @fd itself is closed in any case. As parcel_new(). */
 int parcel_keep(int fd);
 
+/* A duplicate with a number that programs do not look for, or -errno. */
+int parcel_step_aside(int fd);
+
 /* Which memfd it is: the same for every descriptor of it. */
 uint64_t parcel_id(int parcel);
 uint64_t parcel_id_of(int fd);

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #define RIGHTS_MAX 253 /* descriptors in one message (unix(7)) */
 #define CONTROL_MAX 2048 /* of the program's, beside the parcels */
@@ -164,14 +165,15 @@ static ssize_t send_with_parcels(int fd, const struct msghdr *user, int flags, s
 	}
 	if (!pack(o, fd, parcels))
 		return -1;
+	/* First: if numbers run out at the other end no socket comes without its session. */
 	memset(&control, 0, sizeof(control));
-	memcpy(&control, user->msg_control,
-	       user->msg_controllen < o->end ? user->msg_controllen : o->end);
-	m = (struct cmsghdr *)(control.bytes + o->end);
+	m = &control.align;
 	m->cmsg_level = SOL_SOCKET;
 	m->cmsg_type = SCM_RIGHTS;
 	m->cmsg_len = CMSG_LEN(o->n * sizeof(int));
 	memcpy(CMSG_DATA(m), parcels, o->n * sizeof(int));
+	memcpy(control.bytes + CMSG_SPACE(o->n * sizeof(int)), user->msg_control,
+	       user->msg_controllen < o->end ? user->msg_controllen : o->end);
 	msg.msg_control = &control;
 	msg.msg_controllen = o->end + CMSG_SPACE(o->n * sizeof(int));
 	return real.sendmsg(fd, &msg, flags);
@@ -286,10 +288,41 @@ static void close_numbers(const int *fds, size_t n)
 		tlsulp_close(fds[n]);
 }
 
+/* With the lowest number that is free, as if it came just now. */
+static int lowered(int fd)
+{
+	bool cloexec = real.fcntl(fd, F_GETFD) & FD_CLOEXEC;
+	int low = real.fcntl(fd, cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+
+	if (low < 0)
+		return fd;
+	sys_call(SYS_close, low < fd ? fd : low);
+	return low < fd ? low : fd;
+}
+
+/* Parcels come first, and took the numbers that are the program's. */
+static void give_way(int *fds, size_t n)
+{
+	struct parcel_head head;
+	size_t i;
+
+	for (i = 0; i < n && parcel_is_one(fds[i], &head); i++) {
+		int high = parcel_step_aside(fds[i]);
+
+		if (high < 0)
+			break;
+		sys_call(SYS_close, fds[i]);
+		fds[i] = high;
+	}
+	for (bool moved = i; moved && i < n; i++)
+		fds[i] = lowered(fds[i]);
+}
+
 static void put_rights(struct delivery *d, int *fds, size_t n, void (*came)(int fd))
 {
 	size_t left = d->room - d->used, fit;
 
+	give_way(fds, n);
 	for (size_t i = 0; i < n; i++)
 		came(fds[i]);
 	n = arrival_sort(fds, n);

@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -32,6 +33,23 @@ struct receiver {
 	pid_t pid;
 	int unix_fd, verdict_fd;
 };
+
+static int receiver_room = -1; /* how many more descriptors it may have; -1: enough */
+
+static void limit_descriptors(int room)
+{
+	struct rlimit limit;
+	int next = 0, last = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		last = fcntl(fd, F_GETFD) < 0 ? last : fd;
+	while (next < last) /* no gaps */
+		next = dup(0);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = next + room;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
 
 static int take_socket(int unix_fd)
 {
@@ -53,8 +71,12 @@ static int take_socket(int unix_fd)
 
 static void receive_one(int unix_fd, int verdict_fd)
 {
-	int fd = take_socket(unix_fd);
 	char verdict = NOTHING_CAME;
+	int fd;
+
+	if (receiver_room >= 0)
+		limit_descriptors(receiver_room);
+	fd = take_socket(unix_fd);
 
 	if (fd >= 0)
 		verdict = tlsulp_send(fd, "secret", 6, MSG_NOSIGNAL) == 6 ? GOOD : REFUSED;
@@ -173,6 +195,28 @@ static void make_offer(struct offer *o)
 static void send_offer(struct offer *o)
 {
 	hand_over(&o->receiver, o->fd[0], o->copy.fd);
+}
+
+/* By the library: the socket's own session goes along. */
+static void send_as_library(struct offer *o)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	struct iovec iov = { "x", 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+
+	control.align.cmsg_level = SOL_SOCKET;
+	control.align.cmsg_type = SCM_RIGHTS;
+	control.align.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.align), &o->fd[0], sizeof(int));
+	assert_int_equal(tlsulp_sendmsg(o->receiver.unix_fd, &msg, 0), 1);
 }
 
 static void end_offer(struct offer *o)
@@ -308,6 +352,31 @@ static void test_buffers_that_cannot_be_are_not_touched(void **state)
 	end_offer(&o);
 }
 
+/*
+ * A receiver that has too few numbers left gets a part of the descriptors: never a
+ * socket without its session, which would carry plaintext.
+ */
+static void test_a_socket_never_comes_without_its_session(void **state)
+{
+	static const enum verdict wanted[] = { NOTHING_CAME, NOTHING_CAME, REFUSED, GOOD };
+
+	for (size_t room = 0; room < ARRAY_SIZE(wanted); room++) {
+		uint8_t bytes[100];
+		struct offer o;
+		ssize_t n;
+
+		receiver_room = room;
+		make_offer(&o);
+		receiver_room = -1;
+		send_as_library(&o);
+		assert_int_equal(verdict_of(&o.receiver), wanted[room]);
+		tlsulp_close(o.fd[0]);
+		n = recv(o.fd[1], bytes, sizeof(bytes), MSG_DONTWAIT);
+		assert_null(n > 0 ? memmem(bytes, n, "secret", 6) : NULL);
+		end_offer(&o);
+	}
+}
+
 static void on_watchdog(int sig)
 {
 	_exit(sig);
@@ -321,6 +390,7 @@ int main(void)
 		cmocka_unit_test(test_a_lock_that_changes_hands_for_ever_stops_nobody),
 		cmocka_unit_test(test_an_honest_holder_is_waited_for),
 		cmocka_unit_test(test_a_lock_is_not_a_strangers),
+		cmocka_unit_test(test_a_socket_never_comes_without_its_session),
 		cmocka_unit_test(test_buffers_that_cannot_be_are_not_touched),
 	};
 

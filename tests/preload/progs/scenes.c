@@ -446,7 +446,7 @@ static int take(int sock, int *fds, size_t room, int flags, int *msg_flags)
 	m = CMSG_FIRSTHDR(&msg);
 	CHECK(m && m->cmsg_type == SCM_RIGHTS && msg.msg_controllen <= room);
 	CHECK(!CMSG_NXTHDR(&msg, m));
-	/* In a large room the parcels lay behind the rest. */
+	/* In a large room the parcels lay there too. */
 	for (size_t i = room > 2048 ? room : msg.msg_controllen; i < sizeof(control); i++)
 		CHECK(control[i] == (char)0xee);
 	n = (m->cmsg_len - CMSG_LEN(0)) / sizeof(int);

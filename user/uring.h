@@ -10,8 +10,9 @@
 #include <stdbool.h>
 
 /*
- * Does this process have a ring, and no promise was made? Looks through
- * /proc/self/fd, at most every 100 ms.
+ * Does this process have a ring, and no promise was made? Looks at all descriptors the
+ * first time. Then at most every 100 ms, and where they are many at a part of them
+ * each time: a ring that is made later is found within some looks.
  */
 bool uring_is_here(void);
 

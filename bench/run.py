@@ -169,11 +169,23 @@ def run_ends(args, directory, about, broken):
             write(args.out, point.group, about, done[point.group])
 
 
+def come_first():
+    """This session before all others on a machine that has other work: what else waits for a
+    processor spoils caches and latencies, though not CPU times."""
+    with contextlib.suppress(PermissionError):
+        os.setsid()
+    with open("/proc/self/autogroup", "w") as f:
+        f.write("-20")
+    os.nice(-20)
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=0.25, help="of a run's timed part")
     parser.add_argument("--quick", action="store_true", help="3 short runs: only to see that all works")
+    parser.add_argument("--first", action="store_true",
+                        help="before other programs of a busy machine (root)")
     parser.add_argument("--all", action="store_true", help="every size, connections and cipher together")
     parser.add_argument("--only", default="", metavar="PATTERN",
                         help="a regular expression: of the points' names, such as "
@@ -188,6 +200,8 @@ def arguments():
 def main():
     args = arguments()
     args.out.mkdir(parents=True, exist_ok=True)
+    if args.first:
+        come_first()
     start, broken = time.monotonic(), []
     about = machine.describe(BUILD, IN_DEBIAN13)
     with tempfile.TemporaryDirectory(prefix="tlsulp-bench-") as directory:

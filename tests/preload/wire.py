@@ -2,6 +2,7 @@
 """The other end of the wire: a plain TCP peer that keeps every byte it gets and opens the
 records in them with a library of its own. The first byte of a connection is its tag (peer.h):
 the keys follow from it, and a connection with the tag PLAIN has none."""
+import contextlib
 import os
 import pathlib
 import socket
@@ -105,6 +106,12 @@ class Conn:
         assert end is None or self.end == end, self.end
 
 
+def end(sock):
+    """Whoever is asleep in a call on it is woken."""
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+
+
 class Peer:
     """Listens on a port of 127.0.0.1. Options: reply, {tag: bytes} to send as soon as a
     connection with that tag is there; slow, seconds to wait before reading on (after the tag);
@@ -126,13 +133,27 @@ class Peer:
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(512)
         self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.threads = []
+        self.start(self.accept)
+
+    def start(self, target, *args):
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self.threads.append(thread)
+        thread.start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        """A thread that is about to make a call must not make it on the number of another peer's
+        socket: closed is what no thread uses any more."""
         self.go.set()
+        end(self.listener)
+        self.threads[0].join(TIMEOUT)
+        for conn in self.conns:
+            end(conn.sock)
+        for thread in self.threads:
+            thread.join(1)  # one that sleeps finds its socket closed
         self.listener.close()
         for conn in self.conns:
             conn.sock.close()
@@ -150,7 +171,7 @@ class Peer:
             with self.changed:
                 self.conns.append(conn)
                 self.changed.notify_all()
-            threading.Thread(target=self.serve, args=(conn,), daemon=True).start()
+            self.start(self.serve, conn)
 
     def serve(self, conn):
         end = "eof"
@@ -162,7 +183,7 @@ class Peer:
             if conn.tag in self.reply:
                 conn.sock.sendall(self.reply[conn.tag])
             if self.script:
-                threading.Thread(target=self.script, args=(conn,), daemon=True).start()
+                self.start(self.script, conn)
             self.go.wait()
             time.sleep(self.slow)
             while True:
@@ -189,7 +210,8 @@ class Peer:
         end = time.monotonic() + timeout
         while len(found()) < count:
             assert time.monotonic() < end, \
-                f"{len(found())} of {count} connections with tag {tag}"
+                f"{len(found())} of {count} connections with tag {tag}; there are " \
+                f"{[(c.tag, c.end, len(c.bytes)) for c in self.conns]}"
             time.sleep(0.01)
         return found()
 

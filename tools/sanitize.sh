@@ -58,6 +58,8 @@ asan)
 	make_build address,undefined
 	export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 	export ASAN_OPTIONS=log_path=$reports/unit
+	# All 10,000 rounds of fork and kill are make check's.
+	export TLSULP_BAD_ROUNDS=2000
 	count tools/check.sh "$build" unit
 	export ASAN_OPTIONS=$preloaded:log_path=$reports/integration
 	count tools/check.sh "$build" integration

@@ -249,7 +249,10 @@ static struct lock *take(struct conn *c, int fd, bool tx)
 	for (;;) {
 		struct session *s = conn_session(c);
 		struct lock *l = tx ? &s->tx_lock : &s->rx_lock;
-		const struct lock_owners owners = { arena_may_own, c->arena, 0 };
+		/* With the session, or newer: then the lock is given back below. */
+		const struct lock_owners owners = { arena_may_own,
+						    __atomic_load_n(&c->arena, __ATOMIC_RELAXED),
+						    0 };
 		int err = lock_take_from(l, &owners);
 
 		if (s != conn_session(c)) {
@@ -567,7 +570,7 @@ void conn_move(struct conn *c, struct arena *a, struct session *s)
 {
 	c->left = c->session;
 	c->left_arena = c->arena;
-	c->arena = a;
+	__atomic_store_n(&c->arena, a, __ATOMIC_RELAXED); /* take() reads it without a lock */
 	__atomic_store_n(&c->session, s, __ATOMIC_RELEASE);
 }
 

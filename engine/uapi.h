@@ -11,6 +11,9 @@
 #include <linux/types.h>
 #include <linux/string.h>
 #include <linux/errno.h>
+#include <linux/limits.h>
+
+#define UINT64_MAX U64_MAX
 #else
 #include <errno.h>
 #include <stdbool.h>

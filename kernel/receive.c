@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * A record stays in TCP's receive queue until it is whole, and until its opening
+ * has succeeded. Where it goes:
+ *
+ *   held      into pages of our own, from which it is handed out, piece by piece
+ *             if need be
+ *   straight  into the caller's pages: TLS 1.2 data for which there is room. They
+ *             are wiped if the tag is wrong
+ */
+#include "kernel/room.h"
+
+static size_t available(const struct ktls *k)
+{
+	return k->rx.part.len + queue_len(k->sk);
+}
+
+/* @len bytes of the next record: its begin may have left the queue already. */
+static int read_record(struct ktls *k, size_t off, void *to, size_t len)
+{
+	size_t part = k->rx.part.len;
+
+	if (off + len <= part) {
+		pages_read(&k->rx.part, off, to, len);
+		return 0;
+	}
+	if (off >= part)
+		return queue_read(k->sk, off - part, to, len);
+	pages_read(&k->rx.part, off, to, part - off);
+	return queue_read(k->sk, 0, to + part - off, off + len - part);
+}
+
+/* The header's length known: 0, -EAGAIN, or what is wrong with it. */
+static int need_header(struct ktls *k)
+{
+	struct ktls_rx *rx = &k->rx;
+	int len;
+
+	if (rx->wire_len)
+		return 0;
+	if (available(k) < TLS_HEADER_LEN)
+		return -EAGAIN;
+	len = read_record(k, 0, rx->engine.header, TLS_HEADER_LEN);
+	if (!len)
+		len = tls_rx_header(&rx->engine);
+	if (len < 0)
+		return len;
+	rx->wire_len = TLS_HEADER_LEN + len;
+	return 0;
+}
+
+/* The whole record is there: 0, -EAGAIN, or the header's errno, now reported. */
+static int need_record(struct ktls *k)
+{
+	struct ktls_rx *rx = &k->rx;
+	int err = need_header(k);
+
+	if (err && err != -EAGAIN) {
+		tls_rx_stop(&rx->engine);
+		rx->pending_error = err;
+	}
+	if (err)
+		return err;
+	return available(k) < rx->wire_len ? -EAGAIN : 0;
+}
+
+/* ---- memory ---- */
+
+static void charge(struct ktls *k, size_t n)
+{
+	/* What was read a moment ago has given back more than this. */
+	if (!sk_has_account(k->sk) || k->sk->sk_forward_alloc >= (int)n ||
+	    __sk_mem_schedule(k->sk, n, SK_MEM_RECV)) {
+		sk_mem_charge(k->sk, n);
+		atomic_add(n, &k->sk->sk_rmem_alloc);
+		k->rx.charged += n;
+	}
+}
+
+static void uncharge(struct ktls *k)
+{
+	if (!k->rx.charged)
+		return;
+	sk_mem_uncharge(k->sk, k->rx.charged);
+	atomic_sub(k->rx.charged, &k->sk->sk_rmem_alloc);
+	k->rx.charged = 0;
+}
+
+void receive_drain(struct ktls *k)
+{
+	struct ktls_rx *rx = &k->rx;
+	struct page_frag *frag = sk_page_frag(k->sk);
+	struct pages *part = &rx->part;
+	size_t n;
+
+	if (need_header(k) || !queue_is_full(k->sk))
+		return;
+	n = min(queue_len(k->sk), rx->wire_len - part->len);
+	while (n) {
+		size_t at = part->len, piece = min_t(size_t, n, PAGE_SIZE / 4);
+		struct bio_vec *v;
+
+		if (pages_grow(part, k->sk, frag, piece))
+			return;
+		v = &part->v[part->n - 1];
+		piece = part->len - at;
+		if (queue_read(k->sk, 0, pages_address(v) + v->bv_len - piece, piece)) {
+			pages_cut(part, at);
+			return;
+		}
+		queue_drop(k->sk, piece);
+		charge(k, piece);
+		n -= piece;
+	}
+}
+
+/* ---- opening ---- */
+
+/* Authentication failed, or the plaintext made no sense: no record after this one either. */
+static int bad_record(struct ktls *k, int err)
+{
+	if (err == -EBADMSG)
+		stats_add(k->sk, TLS_STAT_DECRYPT_ERROR, 1);
+	tls_rx_fail(&k->rx.engine, err);
+	return err;
+}
+
+static int map_from(struct ktls *k, size_t off, size_t len)
+{
+	struct pages *part = &k->rx.part;
+	size_t in_part = off < part->len ? min(len, part->len - off) : 0;
+	int err = in_part ? pages_each(part, off, in_part, aead_from, k->rx.aead) : 0;
+
+	if (err)
+		return err;
+	return queue_map(k->sk, off + in_part - part->len, len - in_part, k->rx.aead);
+}
+
+/* So many small buffers that the record has to be put together first. */
+static int open_scattered(struct ktls *k, const struct tls_record *r, size_t off, size_t len,
+			  struct pages *text)
+{
+	struct pages copy = { .n = 0 };
+	int err = pages_grow(&copy, k->sk, sk_page_frag(k->sk), len);
+	size_t at = 0;
+
+	for (unsigned int i = 0; !err && i < copy.n; at += copy.v[i++].bv_len)
+		err = read_record(k, off + at, pages_address(&copy.v[i]), copy.v[i].bv_len);
+	aead_begin(k->rx.aead, r);
+	if (!err)
+		err = pages_each(&copy, 0, len, aead_from, k->rx.aead);
+	if (!err)
+		err = pages_each(text, 0, text->len, aead_to, k->rx.aead);
+	if (!err)
+		err = aead_open(k->rx.aead, len);
+	pages_free(&copy);
+	return err;
+}
+
+/* The record at @off as @r says; @text has the room for it. */
+static int open_into(struct ktls *k, const struct tls_record *r, size_t off, struct pages *text)
+{
+	size_t len = r->plain_len + TLS_TAG_LEN;
+	int err;
+
+	off += r->prefix_len;
+	aead_begin(k->rx.aead, r);
+	err = map_from(k, off, len);
+	if (err == -EMSGSIZE)
+		return open_scattered(k, r, off, len, text);
+	if (!err)
+		err = pages_each(text, 0, text->len, aead_to, k->rx.aead);
+	return err ? err : aead_open(k->rx.aead, len);
+}
+
+static int plan(struct ktls *k, size_t off, u64 ahead, const u8 *header, size_t body_len,
+		struct tls_record *r)
+{
+	u8 body[8] = { 0 };
+	int err = read_record(k, off + TLS_HEADER_LEN, body, min(sizeof(body), body_len));
+
+	return err ? err : tls_rx_plan(&k->rx.engine, ahead, header, body, body_len, r);
+}
+
+/* Type and length of the opened text, whose padding may go over several pieces. */
+static int inner(struct ktls *k, const struct tls_record *r, struct pages *text, u8 *type)
+{
+	struct tls_record piece = *r;
+	size_t len = 0, before = text->len;
+	const u8 *p = NULL;
+	int err, i = text->n;
+
+	do {
+		piece.plain_len = 0;
+		if (--i >= 0) {
+			p = pages_address(&text->v[i]);
+			piece.plain_len = text->v[i].bv_len;
+			before -= piece.plain_len;
+		}
+		err = tls_rx_opened(&k->rx.engine, &piece, p, type, &len);
+	} while (err == -EBADMSG && i > 0);
+	len += before;
+	if (!err && len > TLS_PAYLOAD_MAX)
+		err = -EMSGSIZE;
+	if (!err)
+		pages_cut(text, len);
+	return err;
+}
+
+static void count_padding(struct ktls *k, u8 type, size_t len, size_t plain_len)
+{
+	if (!k->rx.engine.no_pad || (type == TLSULP_DATA && len + 1 == plain_len))
+		return;
+	stats_add(k->sk, TLS_STAT_DECRYPT_RETRY, 1);
+	if (type == TLSULP_DATA)
+		stats_add(k->sk, TLS_STAT_RX_NO_PAD_VIOLATION, 1);
+}
+
+/*
+ * Open the whole record at @off, @ahead records after the next one, into @text,
+ * which is empty. A record that does not open: -EBADMSG or -EMSGSIZE.
+ */
+static int open_record(struct ktls *k, size_t off, u64 ahead, const u8 *header, size_t body_len,
+		       struct pages *text, u8 *type)
+{
+	struct tls_record r;
+	int err = plan(k, off, ahead, header, body_len, &r);
+
+	if (!err)
+		err = pages_grow(text, k->sk, sk_page_frag(k->sk), r.plain_len);
+	if (!err)
+		err = open_into(k, &r, off, text);
+	if (!err)
+		err = inner(k, &r, text, type);
+	if (err) {
+		pages_free(text);
+		return err;
+	}
+	if (!ahead)
+		count_padding(k, *type, text->len, r.plain_len);
+	return 0;
+}
+
+/* The next record was opened: it leaves the queue. */
+static void advance(struct ktls *k)
+{
+	struct ktls_rx *rx = &k->rx;
+
+	queue_drop(k->sk, rx->wire_len - rx->part.len);
+	pages_free(&rx->part);
+	uncharge(k);
+	rx->wire_len = 0;
+	tls_rx_advance(&rx->engine);
+}
+
+/* The whole record was handed out. */
+static void record_done(struct ktls *k, u8 type, u8 first, size_t total)
+{
+	if (tls_rx_consumed(&k->rx.engine, type, first, total))
+		stats_add(k->sk, TLS_STAT_RX_REKEY_RECEIVED, 1);
+}
+
+/* ---- the held record ---- */
+
+static int hold_next(struct ktls *k)
+{
+	struct ktls_rx *rx = &k->rx;
+	int err = need_record(k);
+
+	if (err)
+		return err;
+	err = open_record(k, 0, 0, rx->engine.header, rx->wire_len - TLS_HEADER_LEN, &rx->held,
+			  &rx->held_type);
+	if (err == -EBADMSG || err == -EMSGSIZE)
+		return bad_record(k, err);
+	if (err)
+		return err;
+	advance(k);
+	rx->is_held = true;
+	rx->held_off = 0;
+	rx->held_len = rx->held_total = rx->held.len;
+	if (rx->held_len)
+		pages_read(&rx->held, 0, &rx->held_first, 1);
+	return 0;
+}
+
+void receive_consume(struct ktls *k, size_t n)
+{
+	struct ktls_rx *rx = &k->rx;
+
+	rx->held_off += n;
+	rx->held_len -= n;
+	if (rx->held_len)
+		return;
+	rx->is_held = false;
+	pages_free(&rx->held);
+	uncharge(k);
+	record_done(k, rx->held_type, rx->held_total ? rx->held_first : 0, rx->held_total);
+}
+
+/*
+ * May a record be read? What there is to report instead comes first; an error
+ * of the stream is reported once.
+ */
+static int gate(struct ktls *k, bool keep_error)
+{
+	struct ktls_rx *rx = &k->rx;
+	int err = tls_rx_ready(&rx->engine);
+
+	if (err)
+		return err;
+	err = rx->pending_error;
+	if (err && !keep_error)
+		rx->pending_error = 0;
+	if (err)
+		return err;
+	return rx->engine.stopped ? -EAGAIN : 0;
+}
+
+int receive_hold(struct ktls *k, bool peek)
+{
+	int err;
+
+	if (k->rx.is_held)
+		return 0;
+	err = gate(k, peek);
+	if (!err)
+		err = hold_next(k);
+	if (err == k->rx.pending_error && !peek)
+		k->rx.pending_error = 0;
+	return err;
+}
+
+/* ---- what the call may return ---- */
+
+/* May this call return a record of @type? RX_ADMITTED, RX_STOP or -EIO. */
+static int admit(struct rx_request *rq, u8 type)
+{
+	bool first;
+	int ok = tls_rx_admit(&rq->call, type, &first);
+
+	if (ok <= 0)
+		return ok ? ok : RX_STOP;
+	if (!first)
+		return RX_ADMITTED;
+	if (rq->call.has_control &&
+	    !put_cmsg(rq->msg, SOL_TLS, TLSULP_GET_RECORD_TYPE, sizeof(type), &type))
+		return RX_ADMITTED;
+	rq->msg->msg_flags |= MSG_CTRUNC;
+	if (type == TLSULP_DATA)
+		return RX_ADMITTED;
+	rq->call.type = 0;
+	return -EIO;
+}
+
+/* After a record was returned whole: on, or stop because it was not data. */
+static int after_record(struct rx_request *rq)
+{
+	rq->msg->msg_flags |= MSG_EOR;
+	return rq->call.type == TLSULP_DATA ? 0 : RX_STOP;
+}
+
+static int give_held(struct ktls *k, struct rx_request *rq)
+{
+	struct ktls_rx *rx = &k->rx;
+	size_t n = min(rx->held_len, msg_data_left(rq->msg)), put, left = rx->held_len;
+	int ok = admit(rq, rx->held_type);
+
+	if (ok != RX_ADMITTED)
+		return ok;
+	put = n ? pages_copy_to(&rx->held, rx->held_off, n, &rq->msg->msg_iter) : 0;
+	rq->done += put;
+	if (put || !left)
+		receive_consume(k, put);
+	if (put < n)
+		return -EFAULT;
+	if (put < left)
+		return rq->call.type == TLSULP_DATA ? 0 : RX_STOP;
+	return after_record(rq);
+}
+
+static int next_record(struct ktls *k, struct rx_request *rq)
+{
+	int err;
+
+	if (k->rx.is_held)
+		return give_held(k, rq);
+	err = gate(k, rq->done);
+	if (!err)
+		err = hold_next(k);
+	if (!err)
+		return give_held(k, rq);
+	if (err == k->rx.pending_error && !rq->done)
+		k->rx.pending_error = 0;
+	return err;
+}
+
+int receive(struct ktls *k, struct rx_request *rq)
+{
+	int err = 0;
+
+	while (!err && msg_data_left(rq->msg))
+		err = next_record(k, rq);
+	/* An error that comes after data belongs to the next call. */
+	return err < 0 && err != -EAGAIN && rq->done ? RX_STOP : err;
+}
+
+/* ---- MSG_PEEK ---- */
+
+/* The record at @off behind the held one: its wire length, 0: none, RX_STOP as negative errno. */
+static int peek_record(struct ktls *k, size_t off, u64 ahead, struct rx_request *rq, size_t *wire)
+{
+	struct pages text = { .n = 0 };
+	u8 header[TLS_HEADER_LEN], type;
+	size_t n;
+	int err, body_len;
+
+	if (queue_read(k->sk, off, header, sizeof(header)))
+		return -EAGAIN;
+	body_len = tls_record_header(&k->rx.engine.keys, header);
+	/* Where something is wrong, the read that comes to it will say so. */
+	if (body_len < 0 || queue_len(k->sk) < off + TLS_HEADER_LEN + body_len ||
+	    open_record(k, off, ahead, header, body_len, &text, &type))
+		return -EAGAIN;
+	err = admit(rq, type);
+	if (err == RX_ADMITTED) {
+		n = min(text.len, msg_data_left(rq->msg));
+		err = pages_copy_to(&text, 0, n, &rq->msg->msg_iter) == n ? 0 : -EFAULT;
+		rq->done += err ? 0 : n;
+	} else {
+		err = RX_STOP;
+	}
+	pages_free(&text);
+	*wire = TLS_HEADER_LEN + body_len;
+	return err;
+}
+
+static int peek_held(struct ktls *k, struct rx_request *rq)
+{
+	struct ktls_rx *rx = &k->rx;
+	size_t n = min(rx->held_len, msg_data_left(rq->msg));
+	int ok = admit(rq, rx->held_type);
+
+	if (ok != RX_ADMITTED)
+		return ok;
+	if (n && pages_copy_to(&rx->held, rx->held_off, n, &rq->msg->msg_iter) != n)
+		return -EFAULT;
+	rq->done += n;
+	return rq->call.type == TLSULP_DATA ? 0 : RX_STOP;
+}
+
+int receive_peek(struct ktls *k, struct rx_request *rq)
+{
+	size_t off = 0, wire;
+	u64 ahead = 0;
+	int err = receive_hold(k, true);
+
+	if (!err)
+		err = peek_held(k, rq);
+	while (!err && msg_data_left(rq->msg)) {
+		err = peek_record(k, off, ahead++, rq, &wire);
+		off += wire;
+	}
+	return err < 0 && err != -EAGAIN && rq->done ? RX_STOP : err;
+}
+
+/* ---- readiness ---- */
+
+bool receive_settle(struct ktls *k)
+{
+	struct ktls_rx *rx = &k->rx;
+	bool ready;
+	int err;
+
+	if (rx->is_held || rx->engine.error || rx->pending_error) {
+		ready = true;
+	} else if (rx->engine.paused || rx->engine.stopped) {
+		ready = false;
+	} else {
+		err = need_header(k);
+		ready = err ? err != -EAGAIN : available(k) >= rx->wire_len;
+	}
+	WRITE_ONCE(rx->ready, ready);
+	return ready;
+}
+
+void receive_free(struct ktls *k)
+{
+	pages_free(&k->rx.held);
+	pages_free(&k->rx.part);
+	uncharge(k);
+}

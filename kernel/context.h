@@ -32,7 +32,8 @@ struct ktls_rx {
 	struct tls_rx engine;
 	struct aead *aead;
 	size_t wire_len; /* of the record that comes next; 0: not known yet */
-	struct pages part; /* its begin, where the window is too small for the whole */
+	struct pages part; /* room for it, where the window is too small for the whole */
+	size_t part_len; /* its begin, which has left the queue */
 	struct pages held; /* plaintext from held_off on */
 	size_t held_off, held_len, held_total;
 	size_t charged; /* for part and held, with the socket */

@@ -2,9 +2,19 @@
 /*
  * What the in-tree module exports, for the drivers that link to it (bonding and
  * some of NICs). There is no offload here: they are never called for a socket.
+ *
+ * With MODVERSIONS a symbol's CRC comes from all types that can be seen where it
+ * is exported, however deep: hence these headers, and another file for the others.
  */
 #include <crypto/aead.h>
+#include <linux/highmem.h>
 #include <linux/module.h>
+#include <linux/netdevice.h>
+#include <linux/skmsg.h>
+#include <linux/tracepoint.h>
+#include <net/dst.h>
+#include <net/inet_connection_sock.h>
+#include <net/tcp.h>
 #include <net/tls.h>
 
 struct tls_record_info *tls_get_record(struct tls_offload_context_tx *context, u32 seq,
@@ -13,18 +23,6 @@ struct tls_record_info *tls_get_record(struct tls_offload_context_tx *context, u
 	return NULL;
 }
 EXPORT_SYMBOL(tls_get_record);
-
-struct sk_buff *tls_validate_xmit_skb(struct sock *sk, struct net_device *dev, struct sk_buff *skb)
-{
-	return skb;
-}
-EXPORT_SYMBOL_GPL(tls_validate_xmit_skb);
-
-struct sk_buff *tls_encrypt_skb(struct sk_buff *skb)
-{
-	return NULL;
-}
-EXPORT_SYMBOL_GPL(tls_encrypt_skb);
 
 #ifdef CONFIG_TLS_DEVICE
 void tls_device_sk_destruct(struct sock *sk)

@@ -12,13 +12,13 @@
 
 static size_t available(const struct ktls *k)
 {
-	return k->rx.part.len + queue_len(k->sk);
+	return k->rx.part_len + queue_len(k->sk);
 }
 
 /* @len bytes of the next record: its begin may have left the queue already. */
 static int read_record(struct ktls *k, size_t off, void *to, size_t len)
 {
-	size_t part = k->rx.part.len;
+	size_t part = k->rx.part_len;
 
 	if (off + len <= part) {
 		pages_read(&k->rx.part, off, to, len);
@@ -86,32 +86,38 @@ static void uncharge(struct ktls *k)
 	k->rx.charged = 0;
 }
 
+struct draining {
+	struct sock *sk;
+	size_t off;
+};
+
+static int drain_piece(void *arg, struct page *page, size_t off, size_t len)
+{
+	struct draining *d = arg;
+	int err = queue_read(d->sk, d->off, page_address(page) + off, len);
+
+	d->off += len;
+	return err;
+}
+
 void receive_drain(struct ktls *k)
 {
 	struct ktls_rx *rx = &k->rx;
-	struct page_frag *frag = sk_page_frag(k->sk);
-	struct pages *part = &rx->part;
-	size_t n;
+	struct draining draining = { k->sk, 0 };
+	size_t n = queue_len(k->sk);
 
-	if (need_header(k) || !queue_is_full(k->sk))
+	if (rx->is_held || tls_rx_ready(&rx->engine) || rx->engine.stopped ||
+	    !queue_is_full(k->sk) || need_header(k) || available(k) >= rx->wire_len)
 		return;
-	n = min(queue_len(k->sk), rx->wire_len - part->len);
-	while (n) {
-		size_t at = part->len, piece = min_t(size_t, n, PAGE_SIZE / 4);
-		struct bio_vec *v;
-
-		if (pages_grow(part, k->sk, frag, piece))
+	if (!rx->part.len) {
+		if (pages_grow(&rx->part, k->sk, sk_page_frag(k->sk), rx->wire_len))
 			return;
-		v = &part->v[part->n - 1];
-		piece = part->len - at;
-		if (queue_read(k->sk, 0, pages_address(v) + v->bv_len - piece, piece)) {
-			pages_cut(part, at);
-			return;
-		}
-		queue_drop(k->sk, piece);
-		charge(k, piece);
-		n -= piece;
+		charge(k, rx->wire_len);
 	}
+	if (pages_each(&rx->part, rx->part_len, n, drain_piece, &draining))
+		return;
+	rx->part_len += n;
+	queue_drop(k->sk, n);
 }
 
 /* ---- opening ---- */
@@ -127,13 +133,12 @@ static int bad_record(struct ktls *k, int err)
 
 static int map_from(struct ktls *k, size_t off, size_t len)
 {
-	struct pages *part = &k->rx.part;
-	size_t in_part = off < part->len ? min(len, part->len - off) : 0;
-	int err = in_part ? pages_each(part, off, in_part, aead_from, k->rx.aead) : 0;
+	size_t part = k->rx.part_len, in_part = off < part ? min(len, part - off) : 0;
+	int err = pages_each(&k->rx.part, off, in_part, aead_from, k->rx.aead);
 
 	if (err)
 		return err;
-	return queue_map(k->sk, off + in_part - part->len, len - in_part, k->rx.aead);
+	return queue_map(k->sk, off + in_part - part, len - in_part, k->rx.aead);
 }
 
 /* So many small buffers that the record has to be put together first. */
@@ -246,8 +251,9 @@ static void advance(struct ktls *k)
 {
 	struct ktls_rx *rx = &k->rx;
 
-	queue_drop(k->sk, rx->wire_len - rx->part.len);
+	queue_drop(k->sk, rx->wire_len - rx->part_len);
 	pages_free(&rx->part);
+	rx->part_len = 0;
 	uncharge(k);
 	rx->wire_len = 0;
 	tls_rx_advance(&rx->engine);

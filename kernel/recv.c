@@ -32,11 +32,11 @@ int recv_wait(struct ktls *k, long *timeo)
 
 	if (err)
 		return err;
+	receive_drain(k);
 	if (!*timeo)
 		return -EAGAIN;
 	if (signal_pending(current))
 		return sock_intr_errno(*timeo);
-	receive_drain(k);
 	receive_settle(k);
 	add_wait_queue(sk_sleep(sk), &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);

@@ -108,6 +108,8 @@ static struct ktls *make_context(struct sock *sk)
 	k->ops = sk->sk_socket->ops;
 	tls_tx_init(&k->tx.engine);
 	tls_rx_init(&k->rx.engine);
+	turn_init(&k->tx.turn);
+	turn_init(&k->rx.turn);
 	INIT_DELAYED_WORK(&k->tx.work, transmit_work);
 	INIT_WORK(&k->rx.work, ktls_rx_work);
 	return k;

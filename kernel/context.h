@@ -15,6 +15,7 @@
 #include "kernel/aead.h"
 #include "kernel/compat.h"
 #include "kernel/pages.h"
+#include "kernel/turn.h"
 
 struct ktls_tx {
 	struct tls_tx engine;
@@ -26,6 +27,7 @@ struct ktls_tx {
 	bool writing; /* TCP is being called: it may call write_space() */
 	void (*write_space)(struct sock *sk);
 	struct delayed_work work; /* sends the rest */
+	struct turn turn;
 };
 
 struct ktls_rx {
@@ -43,6 +45,7 @@ struct ktls_rx {
 	int pending_error; /* to be reported once */
 	void (*data_ready)(struct sock *sk);
 	struct work_struct work; /* takes a part out of the queue */
+	struct turn turn;
 };
 
 struct ktls {

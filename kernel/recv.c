@@ -2,6 +2,13 @@
 /* The receive calls: waiting, results. */
 #include "kernel/room.h"
 
+/* No more comes, or an error is to be reported: by the next call if this one has got something. */
+static bool is_over(const struct sock *sk)
+{
+	return sk->sk_err || sk->sk_shutdown & RCV_SHUTDOWN || sock_flag(sk, SOCK_DONE) ||
+	       sk->sk_state == TCP_CLOSE;
+}
+
 /* No whole record is there. Will there be one? 0: perhaps; 1: no, the end; negative errno. */
 static int stream_end(struct sock *sk)
 {
@@ -46,28 +53,40 @@ int recv_wait(struct ktls *k, long *timeo)
 	return err < 0 ? err : 0;
 }
 
+/* 0 or more: what there is was received; negative errno. */
+static int recv_waiting(struct ktls *k, struct rx_request *rq, size_t len, int flags, long *timeo)
+{
+	size_t target = sock_rcvlowat(k->sk, flags & MSG_WAITALL, len);
+	int err;
+
+	for (;;) {
+		err = flags & MSG_PEEK ? receive_peek(k, rq) : receive(k, rq);
+		if (err != -EAGAIN || rq->done >= target)
+			return err;
+		err = rq->done && is_over(k->sk) ? 1 : recv_wait(k, timeo);
+		if (err)
+			return err;
+		if (flags & MSG_PEEK) {
+			/* Peeks from the front again. */
+			iov_iter_revert(&rq->msg->msg_iter, rq->done);
+			rq->done = 0;
+		}
+	}
+}
+
 static int recv_locked(struct ktls *k, struct msghdr *msg, size_t len, int flags)
 {
 	struct rx_request rq = {
 		.msg = msg,
 		.call.has_control = msg->msg_control && msg->msg_controllen >= CMSG_LEN(1),
 	};
-	size_t target = sock_rcvlowat(k->sk, flags & MSG_WAITALL, len);
 	long timeo = sock_rcvtimeo(k->sk, flags & MSG_DONTWAIT);
-	int err;
+	bool waits = timeo;
+	int err = turn_take(&k->rx.turn, k->sk, &timeo);
 
-	for (;;) {
-		err = flags & MSG_PEEK ? receive_peek(k, &rq) : receive(k, &rq);
-		if (err != -EAGAIN || rq.done >= target)
-			break;
-		err = rq.done && stream_end(k->sk) ? 1 : recv_wait(k, &timeo);
-		if (err)
-			break;
-		if (flags & MSG_PEEK) {
-			/* Peeks from the front again. */
-			iov_iter_revert(&msg->msg_iter, rq.done);
-			rq.done = 0;
-		}
+	if (!err) {
+		err = recv_waiting(k, &rq, len, flags, &timeo);
+		turn_give(&k->rx.turn, waits);
 	}
 	receive_settle(k);
 	return rq.done || err > 0 ? rq.done : err;

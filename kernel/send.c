@@ -2,24 +2,37 @@
 /* The send calls: flags, control messages, waiting, SIGPIPE. */
 #include "kernel/room.h"
 
+/* 0, or why not all of @from was sent. */
+static int send_waiting(struct ktls *k, struct iov_iter *from, int type, int flags, long *timeo)
+{
+	size_t size = iov_iter_count(from);
+	int err;
+
+	for (;;) {
+		err = transmit(k, from, type, flags & (MSG_MORE | MSG_SENDPAGE_NOTLAST),
+			       flags & MSG_SPLICE_PAGES);
+		if (err != -EAGAIN || (size && !iov_iter_count(from)))
+			return err;
+		err = sk_stream_wait_memory(k->sk, timeo);
+		if (err)
+			return err;
+	}
+}
+
 /* Sent bytes, or a negative errno. */
 static int send_source(struct ktls *k, struct iov_iter *from, int type, int flags)
 {
 	struct sock *sk = k->sk;
 	size_t size = iov_iter_count(from), done;
 	long timeo = sock_sndtimeo(sk, flags & MSG_DONTWAIT);
-	int err;
+	bool waits = timeo;
+	int err = turn_take(&k->tx.turn, sk, &timeo);
 
-	for (;;) {
-		err = transmit(k, from, type, flags & (MSG_MORE | MSG_SENDPAGE_NOTLAST),
-			       flags & MSG_SPLICE_PAGES);
-		done = size - iov_iter_count(from);
-		if (err != -EAGAIN || (done == size && done))
-			break;
-		err = sk_stream_wait_memory(sk, &timeo);
-		if (err)
-			break;
+	if (!err) {
+		err = send_waiting(k, from, type, flags, &timeo);
+		turn_give(&k->tx.turn, waits);
 	}
+	done = size - iov_iter_count(from);
 	if (done || !err)
 		return done;
 	return sk_stream_error(sk, flags, err);

@@ -63,7 +63,7 @@ static ssize_t held_to_pipe(struct ktls *k, struct pipe_inode_info *pipe, size_t
 }
 
 /* The next record with data in it is held: 0, 1: the end, or negative errno. */
-static int hold_data(struct ktls *k, long *timeo)
+static int await_data(struct ktls *k, long *timeo)
 {
 	int err;
 
@@ -80,6 +80,18 @@ static int hold_data(struct ktls *k, long *timeo)
 		if (err)
 			return err;
 	}
+}
+
+static int hold_data(struct ktls *k, long *timeo)
+{
+	bool waits = *timeo;
+	int err = turn_take(&k->rx.turn, k->sk, timeo);
+
+	if (err)
+		return err;
+	err = await_data(k, timeo);
+	turn_give(&k->rx.turn, waits);
+	return err;
 }
 
 ssize_t ktls_splice_read(struct socket *sock, loff_t *ppos, struct pipe_inode_info *pipe,

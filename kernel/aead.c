@@ -114,6 +114,11 @@ int aead_from_byte(struct aead *a, u8 byte)
 	return aead_from(a, virt_to_page(&a->byte), offset_in_page(&a->byte), 1);
 }
 
+int aead_to_byte(struct aead *a)
+{
+	return aead_to(a, virt_to_page(&a->byte), offset_in_page(&a->byte), 1);
+}
+
 /* The tables end at the last piece for this record, then at their own end again. */
 static int run(struct aead *a, size_t len, int (*call)(struct aead_request *request))
 {

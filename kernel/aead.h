@@ -47,6 +47,9 @@ int aead_to(void *aead, struct page *page, size_t off, size_t len);
 /* One more byte of the text: the inner type of TLS 1.3. */
 int aead_from_byte(struct aead *a, u8 byte);
 
+/* The byte after the text goes to aead->byte. */
+int aead_to_byte(struct aead *a);
+
 /* Room for pieces of the text, to be filled with sg calls that keep the table's end mark. */
 static inline struct scatterlist *aead_from_table(struct aead *a, unsigned int *room)
 {

@@ -41,6 +41,7 @@ struct ktls_rx {
 	size_t charged; /* for part and held, with the socket */
 	u8 held_type, held_first;
 	bool is_held;
+	u8 detours; /* so many records more are not opened straight to the caller */
 	bool ready; /* a read returns at once. Also read without the lock */
 	int pending_error; /* to be reported once */
 	void (*data_ready)(struct sock *sk);

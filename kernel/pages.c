@@ -3,13 +3,16 @@
 
 #include <linux/highmem.h>
 
-#define GET_PAGES 8
+#define GET_PAGES 8U
 
 static bool continues(const struct pages *p, const struct page *page, size_t off)
 {
-	const struct bio_vec *last = &p->v[p->n - 1];
+	const struct bio_vec *last;
 
-	return p->n && last->bv_page == page && last->bv_offset + last->bv_len == off;
+	if (!p->n)
+		return false;
+	last = &p->v[p->n - 1];
+	return last->bv_page == page && last->bv_offset + last->bv_len == off;
 }
 
 /* One more piece; with a reference to the page that the caller gives away, or a new one. */
@@ -70,15 +73,13 @@ static int append_copies(struct pages *p, struct sock *sk, struct page_frag *fra
 	return 0;
 }
 
-/* As much as fits by reference. */
-static int append_references(struct pages *p, struct iov_iter *from, size_t len)
+/* As much as fits into @max pieces, by reference. */
+static int append_references(struct pages *p, struct iov_iter *from, size_t len, unsigned int max)
 {
-	while (len && p->n < PAGES_MAX_REFERENCES) {
+	while (len && p->n < max) {
 		struct page *page[GET_PAGES];
 		size_t off, part;
-		ssize_t got = iov_iter_get_pages2(from, page, len,
-						  min(GET_PAGES, PAGES_MAX_REFERENCES - (int)p->n),
-						  &off);
+		ssize_t got = iov_iter_get_pages2(from, page, len, min(GET_PAGES, max - p->n), &off);
 
 		if (got <= 0)
 			return got ? got : -EFAULT;
@@ -98,7 +99,7 @@ int pages_append(struct pages *p, struct sock *sk, struct page_frag *frag, struc
 	int err = 0;
 
 	if (by_reference)
-		err = append_references(p, from, len);
+		err = append_references(p, from, len, PAGES_MAX_REFERENCES);
 	if (!err)
 		err = append_copies(p, sk, frag, from, len - (p->len - before));
 	if (err) {
@@ -106,6 +107,42 @@ int pages_append(struct pages *p, struct sock *sk, struct page_frag *frag, struc
 		pages_cut(p, before);
 	}
 	return err;
+}
+
+int pages_refer(struct pages *p, struct iov_iter *at, size_t len)
+{
+	size_t left = iov_iter_count(at);
+	int err = append_references(p, at, len, PAGES_MAX);
+
+	if (err || p->len < len) {
+		iov_iter_revert(at, left - iov_iter_count(at));
+		pages_free(p);
+		return -EFAULT;
+	}
+	return 0;
+}
+
+static int dirty_piece(void *arg, struct page *page, size_t off, size_t len)
+{
+	if (!PageDirty(page))
+		set_page_dirty_lock(page);
+	return 0;
+}
+
+void pages_mark_dirty(const struct pages *p)
+{
+	pages_each(p, 0, p->len, dirty_piece, NULL);
+}
+
+static int wipe_piece(void *arg, struct page *page, size_t off, size_t len)
+{
+	memzero_page(page, off, len);
+	return 0;
+}
+
+void pages_wipe(const struct pages *p)
+{
+	pages_each(p, 0, p->len, wipe_piece, NULL);
 }
 
 void pages_cut(struct pages *p, size_t len)

@@ -38,6 +38,13 @@ int pages_grow(struct pages *p, struct sock *sk, struct page_frag *frag, size_t 
 int pages_append(struct pages *p, struct sock *sk, struct page_frag *frag, struct iov_iter *from,
 		 size_t len, bool by_reference);
 
+/* The pages of a caller's buffer, all of @len bytes in them, or not 0 and @at is where it was. */
+int pages_refer(struct pages *p, struct iov_iter *at, size_t len);
+
+/* A caller's pages were written to; are not to keep what was written. */
+void pages_mark_dirty(const struct pages *p);
+void pages_wipe(const struct pages *p);
+
 /* Forget all but the first @len bytes. */
 void pages_cut(struct pages *p, size_t len);
 

@@ -3,12 +3,20 @@
  * A record stays in TCP's receive queue until it is whole, and until its opening
  * has succeeded. Where it goes:
  *
+ *   straight  into the caller's pages, where its text fits: that costs no copy. If
+ *             the tag is wrong they are wiped
  *   held      into pages of our own, from which it is handed out, piece by piece
  *             if need be
- *   straight  into the caller's pages: TLS 1.2 data for which there is room. They
- *             are wiped if the tag is wrong
+ *
+ * TLS 1.3 hides the type behind the text, and padding behind the type. A record is
+ * taken for data without padding then; if it is not, it goes the other way, for it
+ * is still in the queue, and so do the next ones, so that a peer cannot make us open
+ * each twice.
  */
 #include "kernel/room.h"
+
+#define STRAIGHT_MIN 2048 /* a shorter text is copied: that costs less than to get the pages */
+#define DETOURS 64
 
 static size_t available(const struct ktls *k)
 {
@@ -282,6 +290,8 @@ static int hold_next(struct ktls *k)
 	if (err)
 		return err;
 	advance(k);
+	if (rx->detours)
+		rx->detours--;
 	rx->is_held = true;
 	rx->held_off = 0;
 	rx->held_len = rx->held_total = rx->held.len;
@@ -385,6 +395,82 @@ static int give_held(struct ktls *k, struct rx_request *rq)
 	return after_record(rq);
 }
 
+/* ---- straight to the caller ---- */
+
+/* The length of the next record's text if it may; else 0. */
+static size_t may_go_straight(const struct ktls *k, const struct rx_request *rq)
+{
+	const struct ktls_rx *rx = &k->rx;
+	size_t len = tls_record_plain_max(&rx->engine.keys, rx->wire_len - TLS_HEADER_LEN);
+
+	if (len < STRAIGHT_MIN || len > TLS_PAYLOAD_MAX || len > msg_data_left(rq->msg) ||
+	    rx->detours || rx->engine.header[0] != TLSULP_DATA ||
+	    (rq->call.type && rq->call.type != TLSULP_DATA) ||
+	    !user_backed_iter(&rq->msg->msg_iter))
+		return 0;
+	return len;
+}
+
+/* The record as @r says, @hidden bytes (the inner type) after the text. */
+static int open_straight(struct ktls *k, const struct tls_record *r, struct pages *text,
+			 size_t hidden)
+{
+	struct aead *a = k->rx.aead;
+	size_t len = r->plain_len + TLS_TAG_LEN;
+	int err;
+
+	aead_begin(a, r);
+	a->byte = 0;
+	err = map_from(k, r->prefix_len, len);
+	if (!err)
+		err = pages_each(text, 0, text->len, aead_to, a);
+	if (!err && hidden)
+		err = aead_to_byte(a);
+	return err ? err : aead_open(a, len);
+}
+
+/* @text was opened: is it what it was taken for? */
+static bool is_plain_data(struct ktls *k, const struct tls_record *r)
+{
+	if (k->rx.engine.keys.version != TLSULP_VERSION_1_3 || k->rx.aead->byte == TLSULP_DATA)
+		return true;
+	k->rx.detours = DETOURS;
+	return false;
+}
+
+/* The next record, which is there: 0, -EAGAIN: not this way, or negative errno. */
+static int give_straight(struct ktls *k, struct rx_request *rq)
+{
+	struct ktls_rx *rx = &k->rx;
+	size_t hidden = rx->engine.keys.version == TLSULP_VERSION_1_3;
+	struct pages text = { .n = 0 };
+	struct tls_record r;
+	size_t len = may_go_straight(k, rq);
+	int err;
+
+	if (!len || plan(k, 0, 0, rx->engine.header, rx->wire_len - TLS_HEADER_LEN, &r) ||
+	    pages_refer(&text, &rq->msg->msg_iter, len))
+		return -EAGAIN;
+	err = open_straight(k, &r, &text, hidden);
+	if (!err) {
+		pages_mark_dirty(&text);
+		err = is_plain_data(k, &r) ? 0 : -EAGAIN;
+	} else {
+		err = err == -EBADMSG ? err : -EAGAIN;
+	}
+	if (err) {
+		pages_wipe(&text);
+		iov_iter_revert(&rq->msg->msg_iter, len);
+	}
+	pages_free(&text);
+	if (err)
+		return err == -EBADMSG ? bad_record(k, err) : err;
+	advance(k);
+	rq->done += len;
+	admit(rq, TLSULP_DATA);
+	return after_record(rq);
+}
+
 static int next_record(struct ktls *k, struct rx_request *rq)
 {
 	int err;
@@ -393,7 +479,13 @@ static int next_record(struct ktls *k, struct rx_request *rq)
 		return give_held(k, rq);
 	err = gate(k, rq->done);
 	if (!err)
+		err = need_record(k);
+	if (!err) {
+		err = give_straight(k, rq);
+		if (err != -EAGAIN)
+			return err;
 		err = hold_next(k);
+	}
 	if (!err)
 		return give_held(k, rq);
 	if (err == k->rx.pending_error && !rq->done)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * A record is sealed only while the socket has room, from the caller's pages
- * into fresh ones, which go to TCP by reference. From then on it counts as sent:
+ * A record is begun only while the socket has room. It is sealed from the caller's
+ * pages into fresh ones, which go to TCP by reference. From then on it counts as sent:
  * what TCP does not take of it (one record's rest at most) goes first the next
  * time, and a worker sends it when there is room.
  */
@@ -159,8 +159,6 @@ int transmit_open(struct ktls *k)
 
 	if (err || !k->tx.engine.open_len)
 		return err;
-	if (!sk_stream_memory_free(k->sk))
-		return -EAGAIN;
 	err = send_open(k);
 	if (err)
 		return err;
@@ -190,8 +188,6 @@ static int finish(struct ktls *k, struct iov_iter *from, size_t n, u8 type, bool
 	size_t open = text->len;
 	int err;
 
-	if (!sk_stream_memory_free(k->sk))
-		return -EAGAIN;
 	if (n >= REFERENCE_MIN && user_backed_iter(from))
 		by_reference = true;
 	err = pages_append(text, k->sk, sk_page_frag(k->sk), from, n, by_reference);
@@ -224,7 +220,9 @@ int transmit(struct ktls *k, struct iov_iter *from, int type, bool more, bool by
 		bool ends;
 		size_t n = tls_tx_next(&tx->engine, tx->engine.open_len, left, more, &ends);
 
-		if (ends)
+		if (!tx->engine.open_len && !sk_stream_memory_free(k->sk))
+			err = -EAGAIN;
+		else if (ends)
 			err = finish(k, from, n, record_type, left > n, by_reference);
 		else
 			err = gather(k, from, n, by_reference);

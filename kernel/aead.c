@@ -58,8 +58,7 @@ struct aead *aead_new(u16 cipher, const u8 *key, int *err)
 	sg_init_table(a->from, AEAD_FROM_MAX);
 	sg_init_table(a->to, AEAD_TO_MAX);
 	crypto_init_wait(&a->wait);
-	aead_request_set_callback(a->request,
-				  CRYPTO_TFM_REQ_MAY_BACKLOG | CRYPTO_TFM_REQ_MAY_SLEEP,
+	aead_request_set_callback(a->request, CRYPTO_TFM_REQ_MAY_BACKLOG | CRYPTO_TFM_REQ_MAY_SLEEP,
 				  crypto_req_done, &a->wait);
 	return a;
 }

@@ -10,6 +10,7 @@
 #include <linux/socket.h>
 #include <linux/uio.h>
 #include <linux/version.h>
+#include <net/compat.h>
 #include <net/tcp.h>
 
 /* 6.5: sendmsg with MSG_SPLICE_PAGES takes the place of sendpage. */

@@ -65,7 +65,7 @@ static struct table *find_table(struct proto *base, const struct proto_ops *base
 	struct table *t;
 
 	mutex_lock(&tables_lock);
-	list_for_each_entry(t, &tables, list)
+	list_for_each_entry (t, &tables, list)
 		if (t->base == base && t->base_ops == base_ops)
 			goto found;
 	t = make_table(base, base_ops);
@@ -78,7 +78,7 @@ void ktls_forget_tables(void)
 {
 	struct table *t, *next;
 
-	list_for_each_entry_safe(t, next, &tables, list) {
+	list_for_each_entry_safe (t, next, &tables, list) {
 		list_del(&t->list);
 		kfree(t);
 	}
@@ -203,11 +203,13 @@ static void ktls_close(struct sock *sk, long timeout)
 	if (transmit_end(k))
 		spoil_end(sk);
 	unhook(k);
-	transmit_free(k);
-	receive_free(k);
 	release_sock(sk);
 	cancel_delayed_work_sync(&k->tx.work);
 	cancel_work_sync(&k->rx.work);
+	lock_sock(sk);
+	transmit_free(k);
+	receive_free(k);
+	release_sock(sk);
 	free_context(k);
 	proto->close(sk, timeout);
 }

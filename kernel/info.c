@@ -44,7 +44,7 @@ int ktls_get_info(struct sock *sk, struct sk_buff *skb COMPAT_INFO_ARGS)
 	rcu_read_lock();
 	k = (const struct ktls *)rcu_dereference(inet_csk(sk)->icsk_ulp_data);
 	if (k)
-		err = put_keys(skb, k) ? : put_options(skb, k);
+		err = put_keys(skb, k) ?: put_options(skb, k);
 	rcu_read_unlock();
 	if (err)
 		nla_nest_cancel(skb, start);

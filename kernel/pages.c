@@ -79,7 +79,8 @@ static int append_references(struct pages *p, struct iov_iter *from, size_t len,
 	while (len && p->n < max) {
 		struct page *page[GET_PAGES];
 		size_t off, part;
-		ssize_t got = iov_iter_get_pages2(from, page, len, min(GET_PAGES, max - p->n), &off);
+		ssize_t got =
+			iov_iter_get_pages2(from, page, len, min(GET_PAGES, max - p->n), &off);
 
 		if (got <= 0)
 			return got ? got : -EFAULT;

@@ -22,7 +22,7 @@ static int each_skb(struct sock *sk, size_t off, size_t len,
 	u32 seq = tcp_sk(sk)->copied_seq + off;
 	struct sk_buff *skb;
 
-	skb_queue_walk(&sk->sk_receive_queue, skb) {
+	skb_queue_walk (&sk->sk_receive_queue, skb) {
 		u32 at = seq - TCP_SKB_CB(skb)->seq;
 		size_t part;
 		int err;

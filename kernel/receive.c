@@ -24,9 +24,10 @@ static size_t available(const struct ktls *k)
 }
 
 /* @len bytes of the next record: its begin may have left the queue already. */
-static int read_record(struct ktls *k, size_t off, void *to, size_t len)
+static int read_record(struct ktls *k, size_t off, void *buffer, size_t len)
 {
 	size_t part = k->rx.part_len;
+	u8 *to = buffer;
 
 	if (off + len <= part) {
 		pages_read(&k->rx.part, off, to, len);
@@ -509,7 +510,7 @@ int receive(struct ktls *k, struct rx_request *rq)
 static int peek_record(struct ktls *k, size_t off, u64 ahead, struct rx_request *rq, size_t *wire)
 {
 	struct pages text = { .n = 0 };
-	u8 header[TLS_HEADER_LEN], type;
+	uint8_t header[TLS_HEADER_LEN], type;
 	size_t n;
 	int err, body_len;
 

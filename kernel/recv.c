@@ -74,11 +74,23 @@ static int recv_waiting(struct ktls *k, struct rx_request *rq, size_t len, int f
 	}
 }
 
+/* Is there room for a control message with the record type? */
+static bool has_control(const struct msghdr *msg)
+{
+	size_t least = CMSG_LEN(1);
+
+#ifdef CONFIG_COMPAT
+	if (msg->msg_flags & MSG_CMSG_COMPAT)
+		least = sizeof(struct compat_cmsghdr) + 1;
+#endif
+	return msg->msg_control && msg->msg_controllen >= least;
+}
+
 static int recv_locked(struct ktls *k, struct msghdr *msg, size_t len, int flags)
 {
 	struct rx_request rq = {
 		.msg = msg,
-		.call.has_control = msg->msg_control && msg->msg_controllen >= CMSG_LEN(1),
+		.call.has_control = has_control(msg),
 	};
 	long timeo = sock_rcvtimeo(k->sk, flags & MSG_DONTWAIT);
 	bool waits = timeo;

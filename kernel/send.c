@@ -44,7 +44,7 @@ static int control_type(struct msghdr *msg, unsigned int flags)
 	int type = TRANSMIT_JOIN;
 	struct cmsghdr *m;
 
-	for_each_cmsghdr(m, msg) {
+	for_each_cmsghdr (m, msg) {
 		if (!CMSG_OK(msg, m))
 			return -EINVAL;
 		if (m->cmsg_level != SOL_TLS)

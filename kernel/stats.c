@@ -60,7 +60,7 @@ static int show(struct seq_file *seq, void *v)
 		unsigned long sum = 0;
 		int cpu;
 
-		for_each_possible_cpu(cpu)
+		for_each_possible_cpu (cpu)
 			sum += per_cpu_ptr(counters, cpu)->n[i];
 		seq_printf(seq, "%-32s\t%lu\n", tls_stat_name(i), sum);
 	}

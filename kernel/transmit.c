@@ -28,6 +28,12 @@ static void uncharge(struct ktls *k, size_t n)
 	k->tx.charged -= n;
 }
 
+/* Nothing goes out any more. TCP would say why, but only once: that is for the program's calls. */
+static bool is_broken(const struct sock *sk)
+{
+	return sk->sk_err || sk->sk_shutdown & SEND_SHUTDOWN;
+}
+
 /* Bytes that TCP took of @p, from *@done on, or negative errno. */
 static int write_some(struct ktls *k, struct pages *p, size_t done, bool more)
 {
@@ -59,6 +65,8 @@ int transmit_rest(struct ktls *k)
 
 	if (likely(!tx->rest.len))
 		return 0;
+	if (is_broken(k->sk))
+		return -EPIPE;
 	n = write_some(k, &tx->rest, tx->rest_done, false);
 	if (n < 0 && n != -EAGAIN)
 		return n;
@@ -116,8 +124,11 @@ static int send_record(struct ktls *k, u8 type, const struct pages *text, bool m
 	struct ktls_tx *tx = &k->tx;
 	struct pages wire;
 	struct tls_record r;
-	int n, err = tls_tx_plan(&tx->engine, 0, type, text->len, &r);
+	int n, err;
 
+	if (is_broken(k->sk))
+		return -EPIPE;
+	err = tls_tx_plan(&tx->engine, 0, type, text->len, &r);
 	if (err) {
 		tls_tx_fail(&tx->engine, err);
 		return err;
@@ -170,6 +181,8 @@ static int gather(struct ktls *k, struct iov_iter *from, size_t n, bool by_refer
 {
 	int err;
 
+	if (is_broken(k->sk))
+		return -EPIPE;
 	if (!charge(k, n))
 		return -ENOMEM;
 	err = pages_append(&k->tx.open, k->sk, &k->sk->sk_frag, from, n, by_reference);

@@ -18,7 +18,7 @@ $(BUILD)/build.ninja:
 	meson setup --prefix=$(prefix) $(BUILD)
 
 # Installs what is missing on Debian; 'make deps' alone takes everything.
-DEPS ?= build demo check conformance debian13 guest bench lint
+DEPS ?= build demo check conformance debian13 guest kernel bench lint
 deps:
 	tools/deps.sh $(DEPS)
 
@@ -61,6 +61,13 @@ check-guest:
 	$(MAKE) all
 	TLSULP_BUILD=$(abspath $(BUILD)) tests/guest/run.sh
 
+# The kernel module, built for Debian's kernels: KERNELS=bookworm for one of them.
+KERNELS ?= bookworm trixie sid
+kernel:
+	tools/deps.sh kernel
+	for suite in $(KERNELS); do \
+		TLSULP_BUILD=$(abspath $(BUILD)) tools/kernel.sh build $$suite || exit; done
+
 # Random calls against a model: SOAK_SEED=N for the same ones again.
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
@@ -100,4 +107,4 @@ clean:
 	rm -rf $(BUILD) build-asan build-tsan
 
 .PHONY: all deps demo check conformance debian13 check-debian13 interop-debian13 \
-	conformance-debian13 check-guest soak bench bench-all bench-programs install fmt lint clean
+	conformance-debian13 check-guest kernel soak bench bench-all bench-programs install fmt lint clean

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# Usage: tools/deps.sh [build] [demo] [check] [conformance] [debian13] [guest] [bench]
-#        [lint] [fuzz]
+# Usage: tools/deps.sh [build] [demo] [check] [conformance] [debian13] [guest] [kernel]
+#        [bench] [lint] [fuzz]
 # Installs the Debian packages of those purposes that are missing, and starts no service.
 set -euo pipefail
 
@@ -26,6 +26,10 @@ packages_for() {
 		packages_for demo
 		echo qemu-system-x86 busybox-static kmod cpio xz-utils ca-certificates \
 			debian-archive-keyring
+		;;
+	kernel)
+		packages_for debian13
+		packages_for guest
 		;;
 	bench)
 		echo 'nginx-light|nginx|nginx-core|nginx-full|nginx-extras' lighttpd \

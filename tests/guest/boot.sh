@@ -6,11 +6,15 @@
 # LOG. The guest says how it ended with a line "guest: status N" on the console before it
 # turns itself off; N is this script's exit status. 124: not off after so many seconds;
 # 125: the kernel panicked, or the guest ended without a word. (The init of run.sh does this.)
+#
+# TLSULP_GUEST_MACHINE: QEMU's words for another machine than two emulated processors.
 set -uo pipefail
 kernel=$1 initramfs=$2 seconds=$3 log=$4
 shift 4
+machine=${TLSULP_GUEST_MACHINE:--accel tcg,thread=multi -cpu max -smp 2}
 
-timeout --kill-after=5 "$seconds" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 \
+# shellcheck disable=SC2086 # words
+timeout --kill-after=5 "$seconds" qemu-system-x86_64 $machine \
 	-m 1536 -nodefaults -no-reboot -display none -serial stdio -kernel "$kernel" \
 	-initrd "$initramfs" -append "console=ttyS0 panic=-1 quiet $*" </dev/null >"$log" 2>&1
 status=$?

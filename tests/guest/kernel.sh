@@ -14,7 +14,7 @@ cache=$(mkdir -p "$2/$suite" && cd "$2/$suite" && pwd)
 . "$here/../../tools/debian.sh"
 
 # The parts of the kernel that a guest without any hardware can need.
-parts="crypto lib net arch"
+parts="crypto lib net arch drivers/net/bonding"
 
 die() {
 	echo "guest: $*" >&2
@@ -48,14 +48,15 @@ unpack() {
 		fi
 	done
 	/sbin/depmod -b "$1/new" "$(ls "$1/new/lib/modules")"
+	echo "$parts" >"$1/new/parts"
 	rm -rf "$2"
 	mv "$1/new" "$2"
 }
 
 keep() {
-	mkdir -p "$2/kernel"
 	for part in $parts; do
-		mv "$1/kernel/$part" "$2/kernel/"
+		mkdir -p "$2/kernel/$(dirname "$part")"
+		mv "$1/kernel/$part" "$2/kernel/$part"
 	done
 	mv "$1"/modules.* "$2/"
 	find "$2" -name '*.ko.xz' -exec xz -d {} +
@@ -73,7 +74,7 @@ names=$(packages)
 [ -n "$names" ] || die "$suite has no linux-image-amd64: delete $cache/apt and try again"
 image=$(echo "$names" | head -n 1)
 name="${image}_$(debian_version "$image")"
-if [ ! -d "$cache/$name" ]; then
+if [ "$(cat "$cache/$name/parts" 2>/dev/null)" != "$parts" ]; then
 	rm -rf "$cache/unpack"
 	mkdir "$cache/unpack"
 	for package in $names; do

@@ -68,6 +68,30 @@ kernel:
 	for suite in $(KERNELS); do \
 		TLSULP_BUILD=$(abspath $(BUILD)) tools/kernel.sh build $$suite || exit; done
 
+# In QEMU, the module in those kernels: JOBS="suite programs orders bad" for some of the tests,
+# KERNEL_ARGS=--in-tree to take down the score of the kernels' own module anew.
+JOBS ?= suite programs orders bad
+KERNEL_ARGS ?= --jobs "$(JOBS)"
+check-kernel:
+	tools/deps.sh build kernel
+	TLSULP_BUILD=$(abspath $(BUILD)) tests/kernel/run.sh $(KERNEL_ARGS) $(KERNELS)
+
+# The same in a kernel that watches itself, which is built first: an hour or more in all.
+check-kernel-debug:
+	tools/deps.sh build kernel
+	TLSULP_BUILD=$(abspath $(BUILD)) TLSULP_PATIENCE=10 TLSULP_GUEST_LIMIT=10800 \
+		tests/kernel/run.sh --jobs "suite orders bad harsh" debug
+
+# DKMS for real, in those suites' folders.
+check-dkms:
+	tools/deps.sh kernel
+	TLSULP_BUILD=$(abspath $(BUILD)) tests/kernel/dkms.sh $(KERNELS)
+
+# What records cost with the module, in proportion to the kernels' own one.
+bench-kernel:
+	tools/deps.sh build kernel
+	TLSULP_BUILD=$(abspath $(BUILD)) tests/kernel/cost.sh $(KERNELS)
+
 # Random calls against a model: SOAK_SEED=N for the same ones again.
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
@@ -96,6 +120,13 @@ bench-programs:
 install: all
 	tools/install.sh $(BUILD) $(prefix)
 
+# The kernel module, as root: see docs/KERNEL.md.
+install-dkms:
+	tools/install-dkms.sh
+
+remove-dkms:
+	tools/install-dkms.sh --remove
+
 fmt:
 	tools/sources.sh | xargs clang-format -i
 
@@ -107,4 +138,5 @@ clean:
 	rm -rf $(BUILD) build-asan build-tsan
 
 .PHONY: all deps demo check conformance debian13 check-debian13 interop-debian13 \
-	conformance-debian13 check-guest kernel soak bench bench-all bench-programs install fmt lint clean
+	conformance-debian13 check-guest kernel check-kernel check-kernel-debug \
+	check-dkms bench-kernel soak bench bench-all bench-programs install install-dkms remove-dkms fmt lint clean

@@ -37,7 +37,10 @@ use_suite() {
 use_release() {
 	release=$(ls "$kernel/lib/modules")
 	headers=/usr/src/linux-headers-$release
-	folder_use kernel "$work/root" "$suite" "linux-headers-$release" make sparse kmod
+	packages=("linux-headers-$release" make sparse kmod)
+	# A whole kernel is built there, too: tools/kernel-debug.sh.
+	[ "$suite" != sid ] || packages+=(libc6-dev flex bison bc perl libelf-dev xz-utils)
+	folder_use kernel "$work/root" "$suite" "${packages[@]}"
 }
 
 # The headers have the image's version to the last digit: image and folder are of one hour, or
@@ -65,7 +68,7 @@ enable_sparse() {
 # Only what changed is copied, so that only that is built again.
 copy_sources() {
 	local from
-	for from in "$folder_source"/{engine,kernel}/*; do
+	for from in "$folder_source"/{engine,kernel}/{*.[ch],Kbuild}; do
 		from=${from#"$folder_source/"}
 		[ -f "$folder_source/$from" ] || continue
 		mkdir -p "$work/src/$(dirname "$from")"

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck shell=sh disable=SC2034
+#
+# To be sourced by what runs in the guest. Lines begin with "ok" or "not ok".
+#
+#   tell STATUS NAME         one test's result; guest_status becomes 1 if it failed
+#   refused COMMAND...       not 0, and what it said is in /tmp/refused
+#   module_is FILE           the module tls that is loaded is that file's
+#   module_test FILE         loads the module under test, by name, and tells that it is FILE
+#   count NAME               a counter of /proc/net/tls_stat
+#   wait_for_port PORT
+#   log_test NAME            the kernel has nothing to say that it should not
+guest_status=0
+
+tell() {
+	if [ "$1" = 0 ]; then
+		echo "ok $2"
+	else
+		echo "not ok $2"
+		guest_status=1
+	fi
+}
+
+refused() {
+	! "$@" >/tmp/refused 2>&1
+}
+
+# The linker writes an id into each module, which the kernel shows for those that are loaded.
+loaded_id() {
+	tail -c 20 /sys/module/tls/notes/.note.gnu.build-id | hexdump -v -e '/1 "%02x"'
+}
+
+module_is() {
+	[ "$(loaded_id)" = "$(cat "/guest/id.$1")" ]
+}
+
+module_test() {
+	modprobe tls
+	module_is "$1"
+	tell $? "modprobe tls loads the module $1"
+}
+
+count() {
+	sed -n "s/^$1[[:space:]]*//p" /proc/net/tls_stat
+}
+
+wait_for_port() {
+	for _ in $(seq 600); do
+		netstat -tln | grep -q ":$1 " && return
+		sleep 0.1
+	done
+	echo "nothing listens on port $1"
+	return 1
+}
+
+# Taints that a module of ours brings: 4096, out of tree, and 8192, not signed.
+log_test() {
+	[ $(($(cat /proc/sys/kernel/tainted) & ~12288)) = 0 ] &&
+		! dmesg | grep -E 'BUG:|WARNING:|INFO:|Oops|KASAN|UBSAN|general protection|refcount_t|kmemleak: [0-9]|unregister_netdevice|sleeping function|Call Trace'
+	tell $? "$1: the kernel has nothing to complain of"
+}

@@ -1,0 +1,667 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What bad things get, and the published flaws of the in-tree ULP as a check-list: each case a
+ * process of its own, with 120 s times $TEST_PATIENCE. Whether the kernel bore it well, its log and
+ * the counters tell afterwards. "cases NAME..." runs these alone.
+ *
+ * Two are tested by the kernel's own suite, and not here: CVE-2025-39682, empty records (its
+ * zero_len), and CVE-2025-38616, data that is read past the ULP (its data_steal).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/guest/pair.h"
+
+#define V12 TLSULP_VERSION_1_2
+#define V13 TLSULP_VERSION_1_3
+#define GCM TLSULP_AES_GCM_128
+#define RECORD_MAX (16384 + 256)
+
+static void reset(int fd)
+{
+	struct linger now = { 1, 0 };
+
+	CHECK(!setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)) && !close(fd));
+}
+
+/* A connection whose end b has a key to receive with, and a is plain TCP. */
+static struct pair receiver(uint16_t version)
+{
+	struct pair p = pair_attached();
+
+	CHECK(!set_key(p.b, TLSULP_RX, version, GCM, 0));
+	return p;
+}
+
+static struct pair sender(uint16_t version)
+{
+	struct pair p = pair_attached();
+
+	CHECK(!set_key(p.a, TLSULP_TX, version, GCM, 0));
+	return p;
+}
+
+static ssize_t send_typed(int fd, uint8_t type, const void *data, size_t len)
+{
+	struct iovec iov = { (void *)data, len };
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(1)];
+	} control = { .head = { CMSG_LEN(1), SOL_TLS, TLSULP_SET_RECORD_TYPE } };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+
+	*CMSG_DATA(&control.head) = type;
+	return sendmsg(fd, &msg, 0);
+}
+
+static ssize_t recv_typed(int fd, void *to, size_t len, int *type, int flags)
+{
+	struct iovec iov = { to, len };
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(1)];
+	} control;
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(fd, &msg, flags);
+
+	*type = -1;
+	if (n >= 0 && CMSG_FIRSTHDR(&msg))
+		*type = *CMSG_DATA(CMSG_FIRSTHDR(&msg));
+	return n;
+}
+
+/* @count records of the key that receiver() has, with @len bytes of text each, one after another.
+ */
+static size_t make_records(uint16_t version, uint8_t *to, int count, size_t len, uint8_t type)
+{
+	static uint8_t text[RECORD_MAX];
+	struct pair p = sender(version);
+	size_t have = 0;
+	ssize_t n;
+
+	memset(text, 'x', sizeof(text));
+	for (int i = 0; i < count; i++)
+		CHECK(send_typed(p.a, type, text, len) == (ssize_t)len);
+	CHECK(!shutdown(p.a, SHUT_WR));
+	while ((n = recv(p.b, to + have, 4 * RECORD_MAX, 0)) > 0)
+		have += n;
+	CHECK(!n);
+	pair_close(&p);
+	return have;
+}
+
+static uint8_t wire[64 * RECORD_MAX], got[4 * RECORD_MAX];
+
+/* ---- peers that go away ---- */
+
+static void reset_in_mid_record(void)
+{
+	for (size_t cut = 1; cut < 2000; cut += 37) {
+		struct pair p = receiver(cut % 2 ? V12 : V13);
+		size_t len = make_records(cut % 2 ? V12 : V13, wire, 1, 2000, TLSULP_DATA);
+
+		CHECK(send(p.a, wire, cut, 0) == (ssize_t)cut && cut < len);
+		CHECK(cut % 3 || recv(p.b, got, 100, MSG_DONTWAIT) == -1);
+		reset(p.a);
+		CHECK_ERR(recv(p.b, got, sizeof(got), 0), ECONNRESET);
+		CHECK(!close(p.b));
+	}
+}
+
+static void end_in_mid_record(void)
+{
+	for (size_t cut = 1; cut < 2000; cut += 37) {
+		struct pair p = receiver(V13);
+		ssize_t n;
+
+		make_records(V13, wire, 1, 2000, TLSULP_DATA);
+		CHECK(send(p.a, wire, cut, 0) == (ssize_t)cut && !close(p.a));
+		n = recv(p.b, got, sizeof(got), 0);
+		CHECK(n <= 0);
+		CHECK(!close(p.b));
+	}
+}
+
+static void reset_while_sending(void)
+{
+	for (int i = 0; i < 40; i++) {
+		struct pair p = sender(V13);
+		ssize_t n;
+
+		while ((n = send(p.a, wire, 100000, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0)
+			;
+		CHECK(errno == EAGAIN);
+		reset(p.b);
+		CHECK(send(p.a, wire, 100000, MSG_NOSIGNAL) == -1);
+		CHECK(errno == ECONNRESET || errno == EPIPE);
+		CHECK(!close(p.a));
+	}
+}
+
+/* ---- closed and killed while it works ---- */
+
+static void *send_for_ever(void *fd)
+{
+	while (send(*(int *)fd, wire, 300000, MSG_NOSIGNAL) > 0)
+		;
+	return NULL;
+}
+
+static void *recv_for_ever(void *fd)
+{
+	while (recv(*(int *)fd, got, 5000, 0) > 0)
+		;
+	return NULL;
+}
+
+static void closed_while_encryption_runs(void)
+{
+	for (int i = 0; i < 40; i++) {
+		struct pair p = pair_attached();
+		pthread_t s[2], r[2];
+
+		set_all_keys(&p, i % 2 ? V12 : V13, GCM);
+		for (int j = 0; j < 2; j++) {
+			CHECK(!pthread_create(&s[j], NULL, send_for_ever, &p.a));
+			CHECK(!pthread_create(&r[j], NULL, recv_for_ever, &p.b));
+		}
+		usleep(i * 1000);
+		if (i % 4 < 2)
+			CHECK(!shutdown(p.a, SHUT_RDWR));
+		CHECK(!shutdown(p.b, SHUT_RDWR));
+		for (int j = 0; j < 2; j++)
+			CHECK(!pthread_join(s[j], NULL) && !pthread_join(r[j], NULL));
+		pair_close(&p);
+	}
+}
+
+static void killed_while_encryption_runs(void)
+{
+	for (int i = 0; i < 40; i++) {
+		struct pair p = pair_attached();
+		pid_t s, r;
+
+		set_all_keys(&p, V13, GCM);
+		if (!(s = fork()))
+			send_for_ever(&p.a);
+		if (!(r = fork()))
+			recv_for_ever(&p.b);
+		pair_close(&p);
+		usleep(i * 2000);
+		kill(i % 2 ? s : r, SIGKILL);
+		usleep(i * 500);
+		kill(s, SIGKILL);
+		kill(r, SIGKILL);
+		CHECK(waitpid(s, NULL, 0) == s && waitpid(r, NULL, 0) == r);
+	}
+}
+
+/* An open record, which close sends. */
+static void closed_with_an_open_record(void)
+{
+	for (int i = 0; i < 20; i++) {
+		struct pair p = pair_attached();
+
+		set_all_keys(&p, V13, GCM);
+		CHECK(send(p.a, "hello", 5, MSG_MORE) == 5);
+		CHECK(!close(p.a));
+		CHECK(recv(p.b, got, 100, 0) == 5 && !memcmp(got, "hello", 5));
+		CHECK(!recv(p.b, got, 100, 0) && !close(p.b));
+	}
+}
+
+/* ---- races of options ---- */
+
+static atomic_bool enough;
+static int raced;
+
+static void *get_options(void *arg)
+{
+	uint8_t info[64];
+
+	while (!enough) {
+		socklen_t len = arg ? 40 : 4;
+
+		getsockopt(raced, SOL_TLS, TLSULP_TX, info, &len);
+		len = arg ? 40 : 4;
+		getsockopt(raced, SOL_TLS, TLSULP_RX, info, &len);
+	}
+	return NULL;
+}
+
+/* CVE-2023-28466: getsockopt() while another thread sets the key. */
+static void options_race(void)
+{
+	for (int i = 0; i < 50; i++) {
+		struct pair p = pair_connect();
+		pthread_t t[2];
+
+		enough = false;
+		raced = p.a;
+		CHECK(!pthread_create(&t[0], NULL, get_options, NULL));
+		CHECK(!pthread_create(&t[1], NULL, get_options, &p));
+		usleep(500);
+		CHECK(!ulp(p.a) && !ulp(p.b));
+		set_all_keys(&p, V13, GCM);
+		for (int gen = 1; gen < 5; gen++)
+			set_key(p.a, TLSULP_TX, V13, GCM, gen); /* kernels before 6.14 refuse */
+		enough = true;
+		CHECK(!pthread_join(t[0], NULL) && !pthread_join(t[1], NULL));
+		pair_close(&p);
+	}
+}
+
+static void *use_socket(void *arg)
+{
+	uint8_t few[16];
+	int value = 1;
+
+	(void)arg;
+	while (!enough) {
+		recv(raced, few, sizeof(few), MSG_DONTWAIT);
+		setsockopt(raced, IPPROTO_TCP, TCP_NODELAY, &value, sizeof(value));
+		setsockopt(raced, SOL_TLS, 99, &value, sizeof(value));
+		poll(&(struct pollfd){ raced, POLLIN, 0 }, 1, 0);
+		send(raced, few, 1, MSG_DONTWAIT);
+	}
+	return NULL;
+}
+
+/* CVE-2024-36489: the ULP comes while other threads use the socket. */
+static void attach_race(void)
+{
+	for (int i = 0; i < 100; i++) {
+		struct pair p = pair_connect();
+		pthread_t t[2];
+
+		enough = false;
+		raced = p.a;
+		CHECK(!pthread_create(&t[0], NULL, use_socket, NULL));
+		CHECK(!pthread_create(&t[1], NULL, use_socket, NULL));
+		usleep(200);
+		CHECK(!ulp(p.a));
+		CHECK(!set_key(p.a, TLSULP_TX, V12, GCM, 0));
+		CHECK(!set_key(p.a, TLSULP_RX, V12, GCM, 0));
+		usleep(200);
+		enough = true;
+		CHECK(!pthread_join(t[0], NULL) && !pthread_join(t[1], NULL));
+		pair_close(&p);
+	}
+}
+
+/* ---- what arrives ---- */
+
+/* CVE-2024-26582 to -26585: records read in pieces, peeked and left behind at close. */
+static void partially_consumed_records(void)
+{
+	for (int i = 0; i < 60; i++) {
+		uint16_t version = i % 2 ? V12 : V13;
+		struct pair p = receiver(version);
+		size_t len = make_records(version, wire, 8, 3000, TLSULP_DATA), read = 0;
+
+		CHECK(send(p.a, wire, len, 0) == (ssize_t)len);
+		while (read < (size_t)i * 400) {
+			ssize_t n = recv(p.b, got, 1 + read % 777, i % 3 ? 0 : MSG_PEEK);
+
+			CHECK(n > 0 && got[0] == 'x' && got[n - 1] == 'x');
+			if (!(i % 3))
+				CHECK(recv(p.b, got, n, 0) == n);
+			read += n;
+		}
+		if (i % 4 == 0)
+			reset(p.a);
+		else
+			CHECK(!close(p.a));
+		CHECK(!close(p.b));
+	}
+}
+
+/* CVE-2024-26800: damaged records among good ones; the good ones before them arrive. */
+static void damaged_records(void)
+{
+	for (int bad = 0; bad < 8; bad++) {
+		struct pair p = receiver(V12);
+		size_t len = make_records(V12, wire, 8, 3000, TLSULP_DATA), have = 0;
+		ssize_t n;
+
+		wire[len / 8 * bad + 100] ^= 1;
+		CHECK(send(p.a, wire, len, 0) == (ssize_t)len);
+		while ((n = recv(p.b, got, 2000, 0)) > 0)
+			have += n;
+		CHECK(n == -1 && errno == EBADMSG && have == (size_t)bad * 3000);
+		CHECK_ERR(recv(p.b, got, 2000, MSG_DONTWAIT), EBADMSG);
+		pair_close(&p);
+	}
+}
+
+/* Data and control records are never in one call, and a control record is never taken for data. */
+static void record_type_confusion(void)
+{
+	struct pair p = pair_attached();
+	int type;
+
+	set_all_keys(&p, V13, GCM);
+	for (int i = 0; i < 20; i++) {
+		CHECK(send(p.a, "data", 4, 0) == 4);
+		CHECK(send_typed(p.a, TLSULP_ALERT, "al", 2) == 2);
+		CHECK(send(p.a, "more", 4, 0) == 4);
+		CHECK(recv(p.b, got, 2, 0) == 2);
+		CHECK(recv_typed(p.b, got, 100, &type, MSG_PEEK) == 2 && type == TLSULP_DATA);
+		CHECK(recv_typed(p.b, got, 100, &type, 0) == 2 && type == TLSULP_DATA);
+		CHECK_ERR(recv(p.b, got, 100, 0), EIO);
+		CHECK(recv_typed(p.b, got, 1, &type, 0) == 1 && type == TLSULP_ALERT);
+		CHECK_ERR(recv(p.b, got, 100, 0), EIO);
+		CHECK(recv_typed(p.b, got, 100, &type, 0) == 1 && type == TLSULP_ALERT);
+		CHECK(recv(p.b, got, 100, 0) == 4 && !memcmp(got, "more", 4));
+	}
+	pair_close(&p);
+}
+
+/* A record that cannot be: told once at the least, and nothing is ever delivered. */
+static bool is_bogus(int fd)
+{
+	CHECK(recv(fd, got, 100, MSG_DONTWAIT) == -1);
+	return errno == EMSGSIZE || errno == EBADMSG || errno == EINVAL;
+}
+
+/* CVE-2025-39946: a header that cannot be, with a tiny receive buffer, and bytes without end. */
+static void bogus_header_under_memory_pressure(void)
+{
+	static const uint8_t headers[][5] = {
+		{ 23, 3, 3, 0xff, 0xff }, /* too long */
+		{ 23, 3, 3, 0, 1 }, /* too short */
+		{ 23, 9, 9, 0x10, 0 }, /* of no version */
+	};
+	int tiny = 1;
+
+	for (size_t i = 0; i < 3 * 3; i++) {
+		struct pair p = receiver(i % 2 ? V12 : V13);
+		size_t first = i % 3 * 2 + 1; /* bytes of the header that come first */
+		bool told;
+
+		CHECK(!setsockopt(p.b, SOL_SOCKET, SO_RCVBUF, &tiny, sizeof(tiny)));
+		memset(wire, 'y', sizeof(wire));
+		memcpy(wire, headers[i / 3], 5);
+		CHECK(send(p.a, wire, first, 0) == (ssize_t)first);
+		told = is_bogus(p.b);
+		CHECK(!told || first == 5);
+		send(p.a, wire + first, sizeof(wire) - first, MSG_DONTWAIT);
+		usleep(20000);
+		CHECK(is_bogus(p.b) || told);
+		is_bogus(p.b);
+		pair_close(&p);
+	}
+}
+
+/* CVE-2025-38471: bytes that came, and were partly read as plain TCP, before there was a key. */
+static void queue_from_before_the_key(void)
+{
+	for (int i = 0; i < 50; i++) {
+		struct pair p = pair_connect();
+		size_t len = make_records(V13, wire, 3, 1000, TLSULP_DATA);
+
+		CHECK(send(p.a, "plain", 5, 0) == 5);
+		CHECK(send(p.a, wire, len - i, 0) == (ssize_t)len - i);
+		CHECK(i % 2 || !ulp(p.b));
+		CHECK(recv(p.b, got, 5, MSG_WAITALL) == 5 && !memcmp(got, "plain", 5));
+		CHECK(!(i % 2) || !ulp(p.b));
+		CHECK(!set_key(p.b, TLSULP_RX, V13, GCM, 0));
+		CHECK(recv(p.b, got, 1500, MSG_WAITALL) == 1500);
+		CHECK(send(p.a, wire + len - i, i, 0) == i && !close(p.a));
+		CHECK(recv(p.b, got, 3000, MSG_WAITALL) == 1500 && !close(p.b));
+	}
+}
+
+/* ---- splice and sendfile ---- */
+
+/* CVE-2024-0646, CVE-2023-52767: pieces from pipes in an open record, and files that are empty. */
+static void splice_into_an_open_record(void)
+{
+	struct pair p = pair_attached();
+	int empty = memfd_create("empty", 0), tube[2];
+
+	set_all_keys(&p, V13, GCM);
+	CHECK(!pipe(tube));
+	for (int i = 0; i < 50; i++) {
+		CHECK(send(p.a, "one", 3, MSG_MORE) == 3);
+		CHECK(write(tube[1], "twothree", 8) == 8);
+		CHECK(splice(tube[0], NULL, p.a, NULL, 3, SPLICE_F_MORE) == 3);
+		CHECK(!sendfile(p.a, empty, NULL, 1000));
+		CHECK(splice(tube[0], NULL, p.a, NULL, 5, 0) == 5);
+		CHECK(recv(p.b, got, 11, MSG_WAITALL) == 11 && !memcmp(got, "onetwothree", 11));
+	}
+	close(empty);
+	pair_close(&p);
+}
+
+/* CVE-2024-26583 and others: a pipe that is not emptied keeps pieces of records after the end. */
+static void spliced_pieces_outlive_the_socket(void)
+{
+	for (int i = 0; i < 30; i++) {
+		struct pair p = pair_attached();
+		int tube[2];
+		ssize_t n;
+
+		set_all_keys(&p, i % 2 ? V12 : V13, GCM);
+		CHECK(!pipe(tube) && send(p.a, wire, 30000, 0) == 30000);
+		n = splice(p.b, NULL, tube[1], NULL, 10000, 0);
+		CHECK(n > 0);
+		if (i % 3)
+			reset(p.a);
+		else
+			CHECK(!close(p.a));
+		CHECK(!close(p.b));
+		CHECK(read(tube[0], got, n) == n);
+		close(tube[0]);
+		close(tube[1]);
+	}
+}
+
+/* ---- states of the socket ---- */
+
+/* CVE-2023-0461, CVE-2025-37756: no listening and no disconnecting, with keys or without. */
+static void disconnect_and_listen(void)
+{
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+
+	for (int i = 0; i < 2; i++) {
+		struct pair p = pair_attached();
+
+		if (i)
+			set_all_keys(&p, V12, GCM);
+		CHECK_ERR(listen(p.a, 1), EINVAL);
+		CHECK_ERR(connect(p.a, &none, sizeof(none)), EOPNOTSUPP);
+		pass(p.a, p.b, 1000);
+		pass(p.b, p.a, 1000);
+		CHECK(!close(p.b));
+		usleep(10000);
+		CHECK_ERR(listen(p.a, 1), EINVAL);
+		CHECK_ERR(connect(p.a, &none, sizeof(none)), EOPNOTSUPP);
+		CHECK(!close(p.a));
+	}
+}
+
+static void attach_where_it_cannot_be(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0), listener = socket(AF_INET, SOCK_STREAM, 0);
+	struct pair p = pair_connect();
+
+	CHECK_ERR(ulp(fd), ENOTCONN);
+	CHECK(!listen(listener, 1));
+	CHECK_ERR(ulp(listener), ENOTCONN);
+	CHECK(!close(p.b));
+	usleep(10000);
+	CHECK_ERR(ulp(p.a), ENOTCONN);
+	CHECK(!close(p.a) && !close(fd) && !close(listener));
+}
+
+/* New keys with an open record, with unread records of the old one, and from many threads. */
+static void *update_for_ever(void *fd)
+{
+	while (!enough)
+		set_key(*(int *)fd, TLSULP_TX, V13, GCM, 0);
+	return NULL;
+}
+
+static void rekey_while_sending(void)
+{
+	for (int i = 0; i < 20; i++) {
+		struct pair p = sender(V13);
+		pthread_t u[2], s;
+
+		enough = false;
+		CHECK(!pthread_create(&s, NULL, send_for_ever, &p.a));
+		CHECK(!pthread_create(&u[0], NULL, update_for_ever, &p.a));
+		CHECK(!pthread_create(&u[1], NULL, update_for_ever, &p.a));
+		for (int j = 0; j < 50; j++)
+			CHECK(recv(p.b, got, sizeof(got), 0) > 0);
+		enough = true;
+		CHECK(!shutdown(p.a, SHUT_RDWR) && !close(p.b));
+		for (int j = 0; j < 2; j++)
+			CHECK(!pthread_join(u[j], NULL));
+		CHECK(!pthread_join(s, NULL) && !close(p.a));
+	}
+}
+
+/* ---- sockmap ---- */
+
+static int bpf(int call, union bpf_attr *attr)
+{
+	return syscall(SYS_bpf, call, attr, sizeof(*attr));
+}
+
+static int sockmap(void)
+{
+	union bpf_attr attr = {
+		.map_type = BPF_MAP_TYPE_SOCKMAP, .key_size = 4, .value_size = 4, .max_entries = 4
+	};
+	int map = bpf(BPF_MAP_CREATE, &attr);
+
+	CHECK(map >= 0);
+	return map;
+}
+
+static int sockmap_add(int map, int fd)
+{
+	uint32_t key = 0, value = fd;
+	union bpf_attr attr = { .map_fd = map, .key = (uintptr_t)&key, .value = (uintptr_t)&value };
+
+	return bpf(BPF_MAP_UPDATE_ELEM, &attr);
+}
+
+/* The socket is in a sockmap first: an error, or it works; then the other way round. */
+static void sockmap_and_ulp(void)
+{
+	int map = sockmap();
+	struct pair p = pair_connect();
+
+	CHECK(!sockmap_add(map, p.a));
+	if (!ulp(p.a)) {
+		CHECK(!ulp(p.b));
+		set_all_keys(&p, V12, GCM);
+	}
+	pass(p.a, p.b, 1000);
+	pass(p.b, p.a, 1000);
+	pair_close(&p);
+
+	p = pair_attached();
+	sockmap_add(map, p.a);
+	set_all_keys(&p, V12, GCM);
+	pass(p.a, p.b, 1000);
+	sockmap_add(map, p.b);
+	pass(p.b, p.a, 1000);
+	CHECK(!close(map));
+	pass(p.a, p.b, 1000);
+	pair_close(&p);
+}
+
+/* ---- */
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} cases[] = {
+#define CASE(name)                                                                                 \
+	{                                                                                          \
+#name, name                                                                        \
+	}
+	CASE(reset_in_mid_record),
+	CASE(end_in_mid_record),
+	CASE(reset_while_sending),
+	CASE(closed_while_encryption_runs),
+	CASE(killed_while_encryption_runs),
+	CASE(closed_with_an_open_record),
+	CASE(options_race),
+	CASE(attach_race),
+	CASE(partially_consumed_records),
+	CASE(damaged_records),
+	CASE(record_type_confusion),
+	CASE(bogus_header_under_memory_pressure),
+	CASE(queue_from_before_the_key),
+	CASE(splice_into_an_open_record),
+	CASE(spliced_pieces_outlive_the_socket),
+	CASE(disconnect_and_listen),
+	CASE(attach_where_it_cannot_be),
+	CASE(rekey_while_sending),
+	CASE(sockmap_and_ulp),
+};
+
+static bool wanted(const char *name, char **names)
+{
+	bool any = !*names;
+
+	for (; *names; names++)
+		any |= !strcmp(*names, name);
+	return any;
+}
+
+int main(int argc, char **argv)
+{
+	const char *patience = getenv("TEST_PATIENCE");
+	int failed = 0;
+
+	(void)argc;
+	setvbuf(stdout, NULL, _IONBF, 0);
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int status = 0;
+		pid_t pid;
+
+		if (!wanted(cases[i].name, argv + 1))
+			continue;
+		pid = fork();
+		if (!pid) {
+			alarm(120 * (patience ? atoi(patience) : 1));
+			cases[i].run();
+			exit(0);
+		}
+		CHECK(waitpid(pid, &status, 0) == pid);
+		if (status)
+			printf("status %x", status);
+		printf("%s %s\n", status ? "\nnot ok" : "ok", cases[i].name);
+		failed |= !!status;
+	}
+	return failed;
+}

@@ -27,7 +27,7 @@ static int refuse_disconnect(struct sock *sk, int flags)
 }
 
 static void ktls_close(struct sock *sk, long timeout);
-static void ktls_shutdown(struct sock *sk, int how);
+static int ktls_shutdown(struct socket *sock, int how);
 
 static struct table *make_table(struct proto *base, const struct proto_ops *base_ops)
 {
@@ -41,13 +41,13 @@ static struct table *make_table(struct proto *base, const struct proto_ops *base
 	t->proto.setsockopt = ktls_setsockopt;
 	t->proto.getsockopt = ktls_getsockopt;
 	t->proto.disconnect = refuse_disconnect;
-	t->proto.shutdown = ktls_shutdown;
 	t->proto.close = ktls_close;
 	t->proto.sendmsg = ktls_sendmsg;
 	t->proto.recvmsg = ktls_recvmsg;
 	t->proto.splice_eof = ktls_splice_eof;
 	t->proto.sock_is_readable = ktls_is_readable;
 	t->ops = *base_ops;
+	t->ops.shutdown = ktls_shutdown;
 	t->ops.poll = ktls_poll;
 	t->ops.splice_read = ktls_splice_read;
 	t->ops.read_sock = ktls_read_sock;
@@ -111,7 +111,7 @@ static struct ktls *make_context(struct sock *sk)
 	turn_init(&k->tx.turn);
 	turn_init(&k->rx.turn);
 	INIT_DELAYED_WORK(&k->tx.work, transmit_work);
-	INIT_WORK(&k->rx.work, ktls_rx_work);
+	INIT_DELAYED_WORK(&k->rx.work, ktls_rx_work);
 	return k;
 }
 
@@ -205,7 +205,7 @@ static void ktls_close(struct sock *sk, long timeout)
 	unhook(k);
 	release_sock(sk);
 	cancel_delayed_work_sync(&k->tx.work);
-	cancel_work_sync(&k->rx.work);
+	cancel_delayed_work_sync(&k->rx.work);
 	lock_sock(sk);
 	transmit_free(k);
 	receive_free(k);
@@ -214,12 +214,17 @@ static void ktls_close(struct sock *sk, long timeout)
 	proto->close(sk, timeout);
 }
 
-/* Under the socket's lock. */
-static void ktls_shutdown(struct sock *sk, int how)
+/* The proto's shutdown() would be too late: it finds the socket shut already. */
+static int ktls_shutdown(struct socket *sock, int how)
 {
+	struct sock *sk = sock->sk;
 	struct ktls *k = ktls_of(sk);
 
-	if (how & SEND_SHUTDOWN && transmit_end(k))
-		spoil_end(sk);
-	k->proto->shutdown(sk, how);
+	if (how == SHUT_WR || how == SHUT_RDWR) {
+		lock_sock(sk);
+		if (transmit_end(k))
+			spoil_end(sk);
+		release_sock(sk);
+	}
+	return k->ops->shutdown(sock, how);
 }

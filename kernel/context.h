@@ -45,7 +45,7 @@ struct ktls_rx {
 	bool ready; /* a read returns at once. Also read without the lock */
 	int pending_error; /* to be reported once */
 	void (*data_ready)(struct sock *sk);
-	struct work_struct work; /* takes a part out of the queue */
+	struct delayed_work work; /* takes a part out of the queue */
 	struct turn turn;
 };
 

@@ -13,20 +13,17 @@ void ktls_data_ready(struct sock *sk)
 	if (receive_settle(k) || sk->sk_shutdown & RCV_SHUTDOWN)
 		k->rx.data_ready(sk);
 	else if (queue_is_full(sk))
-		schedule_work(&k->rx.work);
+		schedule_delayed_work(&k->rx.work, 0);
 }
 
 void ktls_rx_work(struct work_struct *work)
 {
-	struct ktls *k = container_of(work, struct ktls, rx.work);
+	struct ktls *k = container_of(work, struct ktls, rx.work.work);
 	struct sock *sk = k->sk;
 
 	lock_sock(sk);
-	if (!receive_settle(k)) {
-		receive_drain(k);
-		if (receive_settle(k))
-			k->rx.data_ready(sk);
-	}
+	if (!k->rx.ready && receive_end(k))
+		k->rx.data_ready(sk);
 	release_sock(sk);
 }
 

@@ -17,6 +17,7 @@
 
 #define STRAIGHT_MIN 2048 /* a shorter text is copied: that costs less than to get the pages */
 #define DETOURS 64
+#define RETRY (HZ / 50) /* memory was short: nothing will come to tell when it is not */
 
 static size_t available(const struct ktls *k)
 {
@@ -75,15 +76,19 @@ static int need_record(struct ktls *k)
 
 /* ---- memory ---- */
 
-static void charge(struct ktls *k, size_t n)
+/*
+ * What waits in the context is at most a record, and the socket's; but it takes no room
+ * from a receive buffer that may be smaller. What left the queue a moment ago has given
+ * back more than this.
+ */
+static void charge(struct ktls *k, int n)
 {
-	/* What was read a moment ago has given back more than this. */
-	if (!sk_has_account(k->sk) || k->sk->sk_forward_alloc >= (int)n ||
-	    __sk_mem_schedule(k->sk, n, SK_MEM_RECV)) {
-		sk_mem_charge(k->sk, n);
-		atomic_add(n, &k->sk->sk_rmem_alloc);
-		k->rx.charged += n;
-	}
+	struct sock *sk = k->sk;
+
+	if (sk->sk_forward_alloc < n && !__sk_mem_schedule(sk, n, SK_MEM_RECV))
+		return;
+	sk_mem_charge(sk, n);
+	k->rx.charged += n;
 }
 
 static void uncharge(struct ktls *k)
@@ -91,7 +96,6 @@ static void uncharge(struct ktls *k)
 	if (!k->rx.charged)
 		return;
 	sk_mem_uncharge(k->sk, k->rx.charged);
-	atomic_sub(k->rx.charged, &k->sk->sk_rmem_alloc);
 	k->rx.charged = 0;
 }
 
@@ -109,24 +113,26 @@ static int drain_piece(void *arg, struct page *page, size_t off, size_t len)
 	return err;
 }
 
-void receive_drain(struct ktls *k)
+/* What there is of the next record leaves the queue: 0 or negative errno. */
+static int drain(struct ktls *k)
 {
 	struct ktls_rx *rx = &k->rx;
 	struct draining draining = { k->sk, 0 };
 	size_t n = queue_len(k->sk);
+	int err;
 
-	if (rx->is_held || tls_rx_ready(&rx->engine) || rx->engine.stopped ||
-	    !queue_is_full(k->sk) || need_header(k) || available(k) >= rx->wire_len)
-		return;
 	if (!rx->part.len) {
-		if (pages_grow(&rx->part, k->sk, sk_page_frag(k->sk), rx->wire_len))
-			return;
+		err = pages_grow(&rx->part, k->sk, sk_page_frag(k->sk), rx->wire_len);
+		if (err)
+			return err;
 		charge(k, rx->wire_len);
 	}
-	if (pages_each(&rx->part, rx->part_len, n, drain_piece, &draining))
-		return;
+	err = pages_each(&rx->part, rx->part_len, n, drain_piece, &draining);
+	if (err)
+		return err;
 	rx->part_len += n;
 	queue_drop(k->sk, n);
+	return 0;
 }
 
 /* ---- opening ---- */
@@ -296,6 +302,7 @@ static int hold_next(struct ktls *k)
 	rx->is_held = true;
 	rx->held_off = 0;
 	rx->held_len = rx->held_total = rx->held.len;
+	charge(k, rx->held_len);
 	if (rx->held_len)
 		pages_read(&rx->held, 0, &rx->held_first, 1);
 	return 0;
@@ -581,6 +588,16 @@ bool receive_settle(struct ktls *k)
 	}
 	WRITE_ONCE(rx->ready, ready);
 	return ready;
+}
+
+bool receive_end(struct ktls *k)
+{
+	if (receive_settle(k))
+		return true;
+	if (k->rx.wire_len && !k->rx.engine.paused && queue_len(k->sk) && queue_is_full(k->sk) &&
+	    drain(k))
+		schedule_delayed_work(&k->rx.work, RETRY);
+	return false;
 }
 
 void receive_free(struct ktls *k)

@@ -39,12 +39,11 @@ int recv_wait(struct ktls *k, long *timeo)
 
 	if (err)
 		return err;
-	receive_drain(k);
+	receive_end(k);
 	if (!*timeo)
 		return -EAGAIN;
 	if (signal_pending(current))
 		return sock_intr_errno(*timeo);
-	receive_settle(k);
 	add_wait_queue(sk_sleep(sk), &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 	err = sk_wait_event(sk, timeo, woken(k, seen), &wait);
@@ -100,7 +99,7 @@ static int recv_locked(struct ktls *k, struct msghdr *msg, size_t len, int flags
 		err = recv_waiting(k, &rq, len, flags, &timeo);
 		turn_give(&k->rx.turn, waits);
 	}
-	receive_settle(k);
+	receive_end(k);
 	return rq.done || err > 0 ? rq.done : err;
 }
 

@@ -70,8 +70,11 @@ int receive_hold(struct ktls *k, bool peek);
 void receive_consume(struct ktls *k, size_t n);
 /* Tell pollers how it stands; true if a read returns at once. */
 bool receive_settle(struct ktls *k);
-/* A part of the next record leaves the queue so that its end can come. */
-void receive_drain(struct ktls *k);
+/*
+ * The same at a call's end, and before it waits: where the window is too small for
+ * the record that comes, its begin leaves the queue so that the end can come.
+ */
+bool receive_end(struct ktls *k);
 void receive_free(struct ktls *k);
 
 /* recv.c: the calls */

@@ -111,7 +111,7 @@ ssize_t ktls_splice_read(struct socket *sock, loff_t *ppos, struct pipe_inode_in
 		ret = 0;
 	else if (!ret)
 		ret = held_to_pipe(k, pipe, len);
-	receive_settle(k);
+	receive_end(k);
 	release_sock(sk);
 	return ret;
 }
@@ -163,6 +163,6 @@ int ktls_read_sock(struct sock *sk, read_descriptor_t *desc, sk_read_actor_t act
 		done += ret;
 		ret = 0;
 	}
-	receive_settle(k);
+	receive_end(k);
 	return done || ret > 0 ? done : ret;
 }

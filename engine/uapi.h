@@ -11,9 +11,8 @@
 #include <linux/types.h>
 #include <linux/string.h>
 #include <linux/errno.h>
-#include <linux/limits.h>
 
-#define UINT64_MAX U64_MAX
+#define UINT64_MAX (~0ULL)
 #else
 #include <errno.h>
 #include <stdbool.h>

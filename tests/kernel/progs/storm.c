@@ -98,27 +98,25 @@ static void stress(int count)
 
 /* ---- refused allocations ---- */
 
+/* Open all the time: opening it would be refused, too. */
+static int nth;
+
 static void refuse_nth(int n)
 {
-	int fd = open("/proc/thread-self/fail-nth", O_WRONLY);
 	char word[16];
 	int len = snprintf(word, sizeof(word), "%d", n);
 
-	CHECK(fd >= 0 && write(fd, word, len) == len);
-	close(fd);
+	CHECK(pwrite(nth, word, len, 0) == len);
 }
 
 /* Was it refused, or did the call need no so many? From here on nothing is. */
 static bool was_refused(void)
 {
-	int fd = open("/proc/thread-self/fail-nth", O_RDONLY), left;
 	char word[16] = "";
 
-	CHECK(fd >= 0 && read(fd, word, sizeof(word) - 1) > 0);
-	left = atoi(word);
-	close(fd);
+	CHECK(pread(nth, word, sizeof(word) - 1, 0) > 0);
 	refuse_nth(0);
-	return !left;
+	return !atoi(word);
 }
 
 /* What a call does with the first bytes of @text, and how many of them were accepted. */
@@ -295,6 +293,8 @@ int main(int argc, char **argv)
 	else if (argc == 3 && !strcmp(argv[1], "reset"))
 		resets(atoi(argv[2]));
 	else if (argc == 2 && !strcmp(argv[1], "refuse")) {
+		nth = open("/proc/thread-self/fail-nth", O_RDWR);
+		CHECK(nth >= 0);
 		refuse(V12);
 		refuse(V13);
 	} else

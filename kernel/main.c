@@ -58,4 +58,6 @@ module_exit(ktls_exit);
 MODULE_AUTHOR("The tlsulp authors");
 MODULE_DESCRIPTION("TLS upper layer protocol for TCP sockets (tlsulp)");
 MODULE_LICENSE("Dual BSD/GPL");
+/* Without one DKMS takes it for the in-tree module, and does not install it. */
+MODULE_VERSION("0.1.0");
 MODULE_ALIAS_TCP_ULP("tls");

@@ -325,7 +325,7 @@ static void repair_buffers(struct arena *a)
 			push_buffer(a, b);
 }
 
-/* The links between free buffers are nobody's to look at: they are made anew. */
+/* The links between free buffers are nobody's to look at: they are made anew. 0 or -EBUSY. */
 static int mend_buffers(struct arena *a)
 {
 	const struct lock_owners owners = { .patience_ms = ARENA_PATIENCE_MS };

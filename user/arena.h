@@ -95,9 +95,9 @@ int arena_arrived(struct arena *a);
 bool arena_is_held(const struct arena *a);
 /* A slot that was reserved for a program, which has not come yet, and perhaps never will. */
 bool arena_holder_on_way(const struct arena *a, int slot);
-/* A slot in use whose process is gone (or never came to be). */
 /* Is the thread @tid this process's, or a holder's? */
 bool arena_may_own(struct arena *a, pid_t tid);
+/* A slot in use whose process is gone (or never came to be). */
 bool arena_holder_dead(struct arena *a, int slot);
 void arena_release_holder(struct arena *a, int slot);
 

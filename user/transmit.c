@@ -243,25 +243,29 @@ static int prepare(struct conn *c, struct batch *b)
 	return 0;
 }
 
-int transmit_open(struct conn *c, int fd, bool keep)
+/* One data record: @open bytes that MSG_MORE gathered, or @fresh ones of @s. */
+static int send_one(struct conn *c, int fd, struct source *s, size_t open, size_t fresh, bool keep)
 {
-	struct session_tx *tx = &c->session->tx;
 	struct batch b;
 	ssize_t n;
-	int err = transmit_rest(c, fd);
+	int err = prepare(c, &b);
 
-	if (err || !tx->engine.open_len)
-		return err;
-	err = prepare(c, &b);
-	if (err)
-		return err;
-	err = batch_add(c, &b, NULL, TLSULP_DATA, tx->engine.open_len, 0, 0);
+	if (!err)
+		err = batch_add(c, &b, s, TLSULP_DATA, open, 0, fresh);
 	if (err)
 		return err;
 	n = batch_write(c, fd, &b, keep);
 	if (n < 0)
 		return n;
-	return tx->rest_len ? -EAGAIN : 0;
+	return c->session->tx.rest_len ? -EAGAIN : 0;
+}
+
+int transmit_open(struct conn *c, int fd, bool keep)
+{
+	size_t open = c->session->tx.engine.open_len;
+	int err = transmit_rest(c, fd);
+
+	return err || !open ? err : send_one(c, fd, NULL, open, 0, keep);
 }
 
 uint8_t *transmit_room(struct conn *c)
@@ -281,18 +285,8 @@ static int filled_fill(struct source *s, size_t at, uint8_t *dst, size_t n)
 int transmit_filled(struct conn *c, int fd, size_t n)
 {
 	struct source there = { .left = n, .fill = filled_fill };
-	struct batch b;
-	ssize_t sent;
-	int err = prepare(c, &b);
 
-	if (!err)
-		err = batch_add(c, &b, &there, TLSULP_DATA, 0, 0, n);
-	if (err)
-		return err;
-	sent = batch_write(c, fd, &b, true);
-	if (sent < 0)
-		return sent;
-	return c->session->tx.rest_len ? -EAGAIN : 0;
+	return send_one(c, fd, &there, 0, n, true);
 }
 
 /* MSG_MORE: the bytes join the open record. */

@@ -200,19 +200,9 @@ static void test_one_direction(void)
 
 static void send_key_update(int fd)
 {
-	uint8_t update[5] = { 24, 0, 0, 1, 0 };
-	struct iovec iov = { update, sizeof(update) };
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(1)];
-	} control = { .head = { CMSG_LEN(1), SOL_TLS, TLSULP_SET_RECORD_TYPE } };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
+	static const uint8_t update[] = { 24, 0, 0, 1, 0 };
 
-	*CMSG_DATA(&control.head) = TLSULP_HANDSHAKE;
-	CHECK(sendmsg(fd, &msg, 0) == sizeof(update));
+	CHECK(send_typed(fd, TLSULP_HANDSHAKE, update, sizeof(update)) == sizeof(update));
 }
 
 static void expect_key_update(int fd)

@@ -227,3 +227,19 @@ void counts_expect_closed(void)
 		CHECK(!kernel_count(names[i]) && !our_count(names[i]));
 	}
 }
+
+ssize_t send_typed(int fd, uint8_t type, const void *data, size_t len)
+{
+	struct iovec iov = { (void *)data, len };
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(1)];
+	} control = { .head = { CMSG_LEN(1), SOL_TLS, TLSULP_SET_RECORD_TYPE } };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+
+	*CMSG_DATA(&control.head) = type;
+	return sendmsg(fd, &msg, 0);
+}

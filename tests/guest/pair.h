@@ -43,6 +43,8 @@ void set_all_keys(const struct pair *p, uint16_t version, uint16_t cipher);
 void pass(int from, int to, size_t n);
 /* The same where @fd sends and @to receives a file by sendfile(). */
 void pass_file(int from, int to, size_t n);
+/* A record of @type: as sendmsg(). */
+ssize_t send_typed(int fd, uint8_t type, const void *data, size_t len);
 /* A record from @from whose other end @to is plain TCP: nothing of the plaintext is in it. */
 size_t raw_record(int from, int to, size_t n);
 

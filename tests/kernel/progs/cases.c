@@ -57,22 +57,6 @@ static struct pair sender(uint16_t version)
 	return p;
 }
 
-static ssize_t send_typed(int fd, uint8_t type, const void *data, size_t len)
-{
-	struct iovec iov = { (void *)data, len };
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(1)];
-	} control = { .head = { CMSG_LEN(1), SOL_TLS, TLSULP_SET_RECORD_TYPE } };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-
-	*CMSG_DATA(&control.head) = type;
-	return sendmsg(fd, &msg, 0);
-}
-
 static ssize_t recv_typed(int fd, void *to, size_t len, int *type, int flags)
 {
 	struct iovec iov = { to, len };

@@ -5,6 +5,7 @@
 #include "user/conn.h"
 #include "user/exec.h"
 #include "user/fault.h"
+#include "user/kind.h"
 #include "user/linger.h"
 #include "user/parcel.h"
 #include "user/process.h"
@@ -471,6 +472,7 @@ static int duplicated(int fd, int newfd)
 	} else {
 		conn_forget(newfd);
 		readiness_forget(newfd);
+		kind_forget(newfd);
 		if (c) {
 			conn_add_fd(c, newfd);
 			streams_take(newfd);
@@ -511,6 +513,7 @@ static int dup_onto(int fd, int newfd, int flags)
 	if (got < 0)
 		undo_replace(newfd);
 	readiness_forget(newfd);
+	kind_forget(newfd);
 	conn_settle(newfd, got < 0 ? NULL : c, &g);
 	if (c && got >= 0)
 		streams_take(newfd);
@@ -603,7 +606,9 @@ int tlsulp_close(int fd)
 	}
 	if (!fdtab_get(fd) || process_is_vfork_child()) {
 		readiness_forget(fd);
-		return real.close(fd);
+		got = real.close(fd);
+		kind_forget(fd);
+		return got;
 	}
 	conn_unsettle(fd, &g);
 	readiness_forget(fd);
@@ -665,11 +670,15 @@ static int close_around_parcels(unsigned int first, unsigned int last, int flags
 
 int call_close_range(unsigned int first, unsigned int last, int flags)
 {
+	int got;
+
 	if ((flags & CLOSE_RANGE_UNSHARE) && !may_unshare())
 		return -1;
 	if (!(flags & CLOSE_RANGE_CLOEXEC) && first <= last)
 		close_ours(first, last);
-	return close_around_parcels(first, last, flags);
+	got = close_around_parcels(first, last, flags);
+	kind_forget_range(first, last);
+	return got;
 }
 
 void call_closefrom(int first)
@@ -677,6 +686,7 @@ void call_closefrom(int first)
 	close_ours(first < 0 ? 0 : first, FDTAB_SIZE - 1);
 	if (parcel_next(0) < 0 || close_around_parcels(first < 0 ? 0 : first, ~0u, 0))
 		real.closefrom(first);
+	kind_forget_range(first < 0 ? 0 : first, FDTAB_SIZE - 1);
 }
 
 /* libc's daemon() puts /dev/null on 0 to 2 by itself. */
@@ -684,8 +694,10 @@ int call_daemon(int nochdir, int noclose)
 {
 	int got = real.daemon(nochdir, noclose);
 
-	for (int fd = 0; !got && !noclose && fd <= 2; fd++)
+	for (int fd = 0; !got && !noclose && fd <= 2; fd++) {
 		conn_forget(fd);
+		kind_forget(fd);
+	}
 	return got;
 }
 
@@ -695,6 +707,7 @@ static void std_replaced(void)
 	for (int fd = 0; fd <= 2; fd++) {
 		conn_forget(fd);
 		readiness_forget(fd);
+		kind_forget(fd);
 	}
 }
 
@@ -739,6 +752,7 @@ int call_new_fd(int fd)
 		conn_forget(fd);
 		readiness_forget(fd);
 		readiness_new_number(fd);
+		kind_forget(fd);
 	}
 	return fd;
 }

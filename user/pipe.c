@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -30,13 +29,6 @@ static bool is_unknown(ssize_t done)
 		return false;
 	__atomic_store_n(&no_nowait, true, __ATOMIC_RELAXED);
 	return true;
-}
-
-bool pipe_is(int fd)
-{
-	struct stat st;
-
-	return !fstat(fd, &st) && S_ISFIFO(st.st_mode);
 }
 
 int pipe_wait(int fd, short events, bool nonblock)

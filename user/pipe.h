@@ -11,8 +11,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-bool pipe_is(int fd);
-
 /* Up to @n bytes out of the pipe: bytes, 0 (empty, and nobody writes to it), or negative errno. */
 ssize_t pipe_read(int fd, uint8_t *p, size_t n);
 

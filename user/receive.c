@@ -401,6 +401,16 @@ static int keep_hidden(struct conn *c, const uint8_t *text, size_t given, size_t
 	return 0;
 }
 
+/* As iov_write(). Text in the session's buffer goes with the buffer. */
+static ssize_t give_text(struct conn *c, struct rx_request *rq, const uint8_t *text, size_t len)
+{
+	if (!rq->borrows || c->session->rx.buffer)
+		return iov_write(&rq->cursor, text, len);
+	iov_advance(&rq->cursor, len);
+	rq->lent = text;
+	return len;
+}
+
 static int give_whole(struct conn *c, struct rx_request *rq, const uint8_t *text, size_t len,
 		      uint8_t type)
 {
@@ -412,7 +422,7 @@ static int give_whole(struct conn *c, struct rx_request *rq, const uint8_t *text
 		return ok;
 	}
 	if (len)
-		put = iov_write(&rq->cursor, text, len);
+		put = give_text(c, rq, text, len);
 	if (put > 0)
 		rq->done += put;
 	if (put < (ssize_t)len) {

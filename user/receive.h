@@ -29,6 +29,8 @@ struct rx_request {
 	struct msghdr *msg; /* the caller's, for the record type; NULL: none */
 	int msg_flags; /* MSG_EOR, MSG_CTRUNC to report */
 	bool one; /* no more than one record that is not empty */
+	bool borrows; /* with one: text may stay where it was opened, in scratch; none is copied */
+	const uint8_t *lent; /* where, until the next call; NULL: it was copied to the cursor */
 	/* Does the work of receive() and hands on what it moved, if not NULL. */
 	int (*take)(struct conn *c, int fd, struct rx_request *rq);
 	struct rx_front front;

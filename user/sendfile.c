@@ -2,6 +2,7 @@
 #include "user/sendfile.h"
 
 #include "user/fault.h"
+#include "user/kind.h"
 #include "user/real.h"
 #include "user/send.h"
 
@@ -16,7 +17,7 @@
 #define PAGE 4096
 #define BAD_PAGE ((const uint8_t *)1) /* faults: the seal says EFAULT, the call EIO */
 
-/* A file from an offset on. It may turn out shorter than it said. */
+/* A file from an offset on. It may turn out shorter than the call asked for. */
 struct file_source {
 	struct source source;
 	int fd;
@@ -34,7 +35,7 @@ static int file_fill(struct source *src, size_t at, uint8_t *dst, size_t n)
 		ssize_t got = sys_call(SYS_pread64, f->fd, dst + done, n - done, f->at + at + done);
 
 		if (got < 0)
-			return -errno;
+			return errno == ESPIPE ? -EINVAL : -errno;
 		if (!got) {
 			src->left = at + done;
 			return -ENODATA;
@@ -91,27 +92,16 @@ static void file_accept(struct source *src, size_t n)
 	src->left -= n;
 }
 
-/* How much of the file there is from @at on, or negative errno. *@mappable: it has pages. */
-static int clip(int fd, off64_t at, size_t *count, bool *mappable)
+/* What is mapped must be there: no more than the file has. A file of /proc says 0 and is read. */
+static void map_pages(struct file_source *f)
 {
 	struct stat64 st;
 
-	*mappable = false;
-	if (fstat64(fd, &st))
-		return -errno;
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return -EINVAL;
-	if (*count > COUNT_MAX)
-		*count = COUNT_MAX;
-	/* Files of /proc say 0 and have bytes all the same: these end where read says so. */
-	if (S_ISREG(st.st_mode) && st.st_size) {
-		if (at >= st.st_size)
-			*count = 0;
-		else if ((off64_t)*count > st.st_size - at)
-			*count = st.st_size - at;
-		*mappable = *count > 0;
-	}
-	return 0;
+	if (fstat64(f->fd, &st) || !S_ISREG(st.st_mode) || st.st_size <= f->at)
+		return;
+	if ((off64_t)f->source.left > st.st_size - f->at)
+		f->source.left = st.st_size - f->at;
+	f->source.direct = file_direct;
 }
 
 static int start_of(int in_fd, const off64_t *offset, off64_t *at)
@@ -127,20 +117,19 @@ static int start_of(int in_fd, const off64_t *offset, off64_t *at)
 
 ssize_t sendfile_tls(struct conn *c, int fd, int in_fd, off64_t *offset, size_t count)
 {
-	struct file_source f = { .source = { 0, file_fill, NULL, file_accept }, .fd = in_fd };
-	bool mappable = false;
+	struct file_source f = { .source = { .fill = file_fill, .accept = file_accept }, .fd = in_fd };
 	ssize_t done;
 	int err = start_of(in_fd, offset, &f.at);
 
 	if (!err)
-		err = clip(in_fd, f.at, &count, &mappable);
+		err = kind_check(in_fd, KIND_FILE);
 	if (err) {
 		errno = -err;
 		return -1;
 	}
-	f.source.left = count;
-	if (mappable && c->session->tx.engine.zerocopy_ro)
-		f.source.direct = file_direct;
+	f.source.left = count < COUNT_MAX ? count : COUNT_MAX;
+	if (c->session->tx.engine.zerocopy_ro)
+		map_pages(&f);
 	done = send_source(c, fd, &f.source, TRANSMIT_JOIN, 0);
 	if (done < 0 && errno == EFAULT && f.source.direct)
 		errno = EIO;

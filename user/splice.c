@@ -2,6 +2,7 @@
 #include "user/splice.h"
 
 #include "user/asleep.h"
+#include "user/kind.h"
 #include "user/linger.h"
 #include "user/pipe.h"
 #include "user/recv.h"
@@ -121,7 +122,7 @@ static int move_in(struct conn *c, int in, int fd, size_t len, bool more, size_t
  */
 ssize_t splice_to_tls(struct conn *c, int in, int fd, size_t len, unsigned int flags)
 {
-	int err = pipe_is(in) ? 0 : -EINVAL;
+	int err = kind_check(in, KIND_PIPE);
 	struct deadline deadline = { 0 };
 	struct asleep asleep = { 0 };
 	bool empty, rest = false;
@@ -164,11 +165,12 @@ static int pour(struct outlet *o, const uint8_t *p, size_t n)
 	return put > 0 || o->pipe_full ? RX_STOP : put;
 }
 
-/* Read as recv() would, into scratch; what the pipe does not take goes back. */
+/* Read as recv() would, into scratch or where the text is; what the pipe does not take goes back. */
 static int move_read(struct conn *c, int fd, struct outlet *o)
 {
 	struct scratch *scratch = scratch_get();
 	struct iovec iov = { scratch ? scratch->tx : NULL, o->len };
+	const uint8_t *text;
 	size_t got;
 	int err;
 
@@ -179,9 +181,10 @@ static int move_read(struct conn *c, int fd, struct outlet *o)
 	got = o->rq.done;
 	if (!got)
 		return err;
-	err = pour(o, scratch->tx, got);
+	text = o->rq.lent ? o->rq.lent : scratch->tx;
+	err = pour(o, text, got);
 	if (o->rq.done < got)
-		receive_put_back(c, fd, scratch->tx + o->rq.done, got - o->rq.done);
+		receive_put_back(c, fd, text + o->rq.done, got - o->rq.done);
 	return err;
 }
 
@@ -233,7 +236,8 @@ static ssize_t drain(struct conn *c, int fd, struct outlet *o, unsigned int flag
 	int err;
 
 	for (;;) {
-		o->rq = (struct rx_request){ .cursor.left = o->len, .one = true, .take = move_out };
+		o->rq = (struct rx_request){ .cursor.left = o->len, .one = true,
+					     .borrows = true, .take = move_out };
 		o->pipe_full = false;
 		err = recv_request(c, fd, &o->rq, socket_flags(flags));
 		if (!o->pipe_full)
@@ -249,11 +253,9 @@ ssize_t splice_from_tls(struct conn *c, int fd, int out, size_t len, unsigned in
 {
 	struct outlet o = { .pipe = out, .len = len < TLS_PAYLOAD_MAX ? len : TLS_PAYLOAD_MAX };
 	struct asleep asleep = { 0 };
-	ssize_t n = 0;
+	ssize_t n = kind_check(out, KIND_PIPE);
 
-	if (!pipe_is(out))
-		n = -EINVAL;
-	else if (len)
+	if (!n && len)
 		n = drain(c, fd, &o, flags, &asleep);
 	asleep_end(&asleep);
 	/* A record that is not data stays. */

@@ -3,6 +3,7 @@
 
 #include "user/calls.h"
 #include "user/conn.h"
+#include "user/kind.h"
 #include "user/lock.h"
 #include "user/process.h"
 #include "user/real.h"
@@ -260,6 +261,15 @@ static int leave_file(FILE *f)
 	return fd;
 }
 
+static int close_file(FILE *f)
+{
+	int fd = f ? real.fileno(f) : -1;
+	int got = real.fclose(f);
+
+	kind_forget(fd);
+	return got;
+}
+
 int streams_fclose(FILE *f)
 {
 	int fd = f ? TAKEN(f->_fileno) : -1;
@@ -267,7 +277,7 @@ int streams_fclose(FILE *f)
 	if (fd < 0) {
 		fd = leave_file(f);
 		if (fd < 0)
-			return real.fclose(f);
+			return close_file(f);
 		f->_fileno = -1; /* the number is ours to close */
 	}
 	real.fclose(f);

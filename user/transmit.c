@@ -66,7 +66,10 @@ static void iov_accept(struct source *src, size_t n)
 
 void iov_source_init(struct iov_source *s, const struct iov_cursor *cursor)
 {
-	s->source = (struct source){ cursor->left, iov_fill, iov_direct, iov_accept };
+	s->source = (struct source){ .left = cursor->left,
+				     .fill = iov_fill,
+				     .direct = iov_direct,
+				     .accept = iov_accept };
 	s->cursor = s->ahead = *cursor;
 	s->ahead_at = 0;
 }
@@ -289,6 +292,12 @@ int transmit_filled(struct conn *c, int fd, size_t n)
 	return send_one(c, fd, &there, 0, n, true);
 }
 
+static void accept_bytes(struct source *s, size_t n)
+{
+	s->accept(s, n);
+	s->accepted += n;
+}
+
 /* MSG_MORE: the bytes join the open record. */
 static int gather(struct conn *c, struct source *s, size_t n)
 {
@@ -300,7 +309,7 @@ static int gather(struct conn *c, struct source *s, size_t n)
 	err = s->fill(s, 0, arena_buffer(c->arena, tx->open_buffer) + tx->engine.open_len, n);
 	if (!err) {
 		tx->engine.open_len += n;
-		s->accept(s, n);
+		accept_bytes(s, n);
 	} else if (!tx->engine.open_len) {
 		open_done(c, n); /* a part of them may have come */
 	}
@@ -360,23 +369,23 @@ static int step(struct conn *c, int fd, struct source *s, uint8_t type, bool mor
 	if (sent < 0)
 		return sent;
 	for (ssize_t i = 0; i < sent; i++)
-		s->accept(s, b.fresh[i]);
+		accept_bytes(s, b.fresh[i]);
 	return c->session->tx.rest_len ? -EAGAIN : 0;
 }
 
 size_t transmit(struct conn *c, int fd, struct source *s, int type, bool more, int *err)
 {
 	uint8_t record_type = type == TRANSMIT_JOIN ? TLSULP_DATA : type;
-	size_t before = s->left;
+	size_t before = s->accepted;
 
 	/* Nothing to send and no record to end: what an earlier call left does not matter. */
 	*err = 0;
-	if (!before && (type == TRANSMIT_JOIN || !c->session->tx.engine.open_len))
+	if (!s->left && (type == TRANSMIT_JOIN || !c->session->tx.engine.open_len))
 		return 0;
 	*err = transmit_rest(c, fd);
 	if (!*err && type != TRANSMIT_JOIN)
 		*err = transmit_open(c, fd, false);
 	while (!*err && s->left)
 		*err = step(c, fd, s, record_type, more);
-	return before - s->left;
+	return s->accepted - before;
 }

@@ -25,6 +25,7 @@ struct source {
 	int (*fill)(struct source *s, size_t at, uint8_t *dst, size_t n);
 	const uint8_t *(*direct)(struct source *s, size_t at, size_t n);
 	void (*accept)(struct source *s, size_t n);
+	size_t accepted; /* of them so far: transmit() counts */
 };
 
 /* The caller's vector as a source. */

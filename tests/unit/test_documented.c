@@ -406,6 +406,70 @@ static void test_a_mebibyte_of_sendfile_is_64_full_records(void **state)
 	close(file);
 }
 
+/* The count may go beyond the file's end, which only reading tells of a file of /proc. */
+static void test_sendfile_stops_where_the_file_ends(void **state)
+{
+	int files[] = { memfd_create("short", 0), open("/proc/version", O_RDONLY) };
+
+	raw_write(files[0], text, 20000);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		uint8_t want[20001];
+		ssize_t size = pread(files[i], want, sizeof(want), 0), half = size / 2;
+		off64_t at = 0;
+		int fd[2];
+
+		home_tx_pair(fd, V13, GCM, true);
+		assert_in_range(size, 2, 20000);
+		assert_int_equal(tlsulp_sendfile(fd[0], files[i], &at, MIB), size);
+		assert_int_equal(at, size);
+		assert_int_equal(tlsulp_recv(fd[1], plain, size, MSG_WAITALL), size);
+		assert_memory_equal(plain, want, size);
+		assert_int_equal(tlsulp_sendfile(fd[0], files[i], &at, MIB), 0);
+		assert_int_equal(at, size);
+		assert_int_equal(lseek(files[i], half, SEEK_SET), half);
+		assert_int_equal(tlsulp_sendfile(fd[0], files[i], NULL, MIB), size - half);
+		assert_int_equal(tlsulp_sendfile(fd[0], files[i], NULL, MIB), 0);
+		assert_int_equal(tlsulp_recv(fd[1], plain, size, 0), size - half);
+		assert_memory_equal(plain, want + half, size - half);
+		close(files[i]);
+		home_close(fd);
+	}
+}
+
+/* What a number is may be remembered, but not beyond its end. */
+static void test_a_number_may_become_another_kind_of_file(void **state)
+{
+	int file = memfd_create("kinds", 0), fd[2], ends[2], number;
+	off64_t at = 0;
+
+	raw_write(file, text, 100);
+	home_tx_pair(fd, V13, GCM, true);
+	number = tlsulp_dup(file);
+	for (int round = 0; round < 3; round++) {
+		at = 0;
+		assert_int_equal(tlsulp_sendfile(fd[0], number, &at, 100), 100);
+		assert_fails(tlsulp_splice(number, NULL, fd[0], NULL, 1, 0), EINVAL);
+		assert_int_equal(tlsulp_recv(fd[1], plain, 100, 0), 100);
+
+		assert_int_equal(pipe(ends), 0);
+		assert_int_equal(tlsulp_dup2(ends[0], number), number);
+		raw_write(ends[1], text, 10);
+		assert_int_equal(tlsulp_splice(number, NULL, fd[0], NULL, 10, 0), 10);
+		assert_fails(tlsulp_sendfile(fd[0], number, &at, 1), EINVAL);
+		assert_int_equal(tlsulp_recv(fd[1], plain, 100, 0), 10);
+
+		tlsulp_close(number);
+		assert_fails(tlsulp_sendfile(fd[0], number, &at, 1), EBADF);
+		assert_fails(tlsulp_splice(number, NULL, fd[0], NULL, 1, 0), EBADF);
+		assert_int_equal(dup(file), number); /* as open() would, which is not ours */
+		close(ends[0]);
+		close(ends[1]);
+	}
+	tlsulp_close(number);
+	close(file);
+	home_close(fd);
+}
+
 static int zerocopy_pair(int fd[2], struct tls_keys *k)
 {
 	int one = 1, file = memfd_create("zerocopy", 0);
@@ -1298,6 +1362,8 @@ int main(void)
 		cmocka_unit_test(test_bad_small_options),
 		cmocka_unit_test(test_bad_pointers_to_getsockopt),
 		cmocka_unit_test(test_a_mebibyte_of_sendfile_is_64_full_records),
+		cmocka_unit_test(test_sendfile_stops_where_the_file_ends),
+		cmocka_unit_test(test_a_number_may_become_another_kind_of_file),
 		cmocka_unit_test(test_sendfile_from_a_mapping),
 		cmocka_unit_test(test_a_shrinking_file_gives_eio),
 		cmocka_unit_test(test_a_cmsg_of_exactly_its_length_works),

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What kind of file a number is, asked of the kernel once and then known until the number is
+ * closed: fstat() costs as much as sealing 1 KiB. A number that was closed behind our back (by a
+ * raw system call, or inside libc) may be taken for what it was; calls on it then fail as
+ * the kernel sees fit.
+ */
+#ifndef TLSULP_KIND_H
+#define TLSULP_KIND_H
+
+enum kind {
+	KIND_UNKNOWN, /* not open */
+	KIND_OTHER,
+	KIND_FILE, /* regular, or a block device: it has offsets and pages */
+	KIND_PIPE,
+};
+
+/* 0: @fd is of this kind; -EINVAL: it is not; -EBADF: it is not open. */
+int kind_check(int fd, enum kind kind);
+
+/* The number was closed, or became another file: after that. */
+void kind_forget(int fd);
+void kind_forget_range(unsigned int first, unsigned int last);
+
+#endif

@@ -467,6 +467,16 @@ static int take_whole(struct conn *c, int fd, struct rx_request *rq, uint8_t *bo
 	return give_whole(c, rq, body + off, len, type);
 }
 
+/* Where in scratch a body is opened whose plaintext then goes to the caller, or into a pipe. */
+static uint8_t *opening_room(struct scratch *scratch, const struct rx_request *rq)
+{
+	const struct iov_cursor *to = &rq->cursor;
+
+	if (rq->borrows || !to->count)
+		return scratch_off(scratch->rx, 0);
+	return scratch_off(scratch->rx, (uintptr_t)to->iov->iov_base + to->off);
+}
+
 /* The whole record at once, behind its header. */
 static int read_whole(struct conn *c, int fd, struct rx_request *rq)
 {
@@ -478,7 +488,7 @@ static int read_whole(struct conn *c, int fd, struct rx_request *rq)
 
 	if (!scratch)
 		return -ENOMEM;
-	body = rx->body_have ? buffer_of(c) : scratch->rx;
+	body = rx->body_have ? buffer_of(c) : opening_room(scratch, rq);
 	iov[0] = (struct iovec){ body + rx->body_have, rx->body_len - rx->body_have };
 	iov[1] = (struct iovec){ header, sizeof(header) };
 	got = queue_readv(rx, fd, iov, 2);
@@ -492,14 +502,15 @@ static int read_seen(struct conn *c, int fd, struct rx_request *rq, size_t body_
 {
 	struct session_rx *rx = &c->session->rx;
 	struct scratch *scratch = scratch_get();
-	uint8_t header[TLS_HEADER_LEN];
+	uint8_t *body, header[TLS_HEADER_LEN];
 	struct iovec iov[3];
 	ssize_t got;
 
 	if (!scratch)
 		return -ENOMEM;
+	body = opening_room(scratch, rq);
 	iov[0] = (struct iovec){ rx->engine.header, TLS_HEADER_LEN };
-	iov[1] = (struct iovec){ scratch->rx, body_len };
+	iov[1] = (struct iovec){ body, body_len };
 	iov[2] = (struct iovec){ header, sizeof(header) };
 	got = queue_readv(rx, fd, iov, 3);
 	if (got <= 0)
@@ -510,7 +521,7 @@ static int read_seen(struct conn *c, int fd, struct rx_request *rq, size_t body_
 	}
 	rx->engine.header_len = TLS_HEADER_LEN;
 	rx->body_len = body_len;
-	return take_whole(c, fd, rq, scratch->rx, got - TLS_HEADER_LEN, header);
+	return take_whole(c, fd, rq, body, got - TLS_HEADER_LEN, header);
 }
 
 bool receive_may_hide(const struct conn *c, int fd)

@@ -127,6 +127,7 @@ ssize_t sendfile_tls(struct conn *c, int fd, int in_fd, off64_t *offset, size_t 
 		errno = -err;
 		return -1;
 	}
+	f.source.origin = f.at;
 	f.source.left = count < COUNT_MAX ? count : COUNT_MAX;
 	if (c->session->tx.engine.zerocopy_ro)
 		map_pages(&f);

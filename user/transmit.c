@@ -70,6 +70,8 @@ void iov_source_init(struct iov_source *s, const struct iov_cursor *cursor)
 				     .fill = iov_fill,
 				     .direct = iov_direct,
 				     .accept = iov_accept };
+	if (cursor->count)
+		s->source.origin = (uintptr_t)cursor->iov->iov_base + cursor->off;
 	s->cursor = s->ahead = *cursor;
 	s->ahead_at = 0;
 }
@@ -235,14 +237,15 @@ static ssize_t batch_write(struct conn *c, int fd, struct batch *b, bool keep)
 	return sent;
 }
 
-/* Room to work in, before anything changes: 0 or -ENOMEM. */
-static int prepare(struct conn *c, struct batch *b)
+/* Room to work in for bytes from @origin, before anything changes: 0 or -ENOMEM. */
+static int prepare(struct conn *c, struct batch *b, uintptr_t origin)
 {
+	size_t prefix = tls_record_prefix_len(&c->session->tx.engine.keys);
 	struct scratch *scratch = scratch_get();
 
 	if (!scratch || conn_tx_key(c))
 		return -ENOMEM;
-	*b = (struct batch){ .bytes = scratch->tx };
+	*b = (struct batch){ .bytes = scratch_off(scratch->tx, origin - prefix) };
 	return 0;
 }
 
@@ -251,7 +254,7 @@ static int send_one(struct conn *c, int fd, struct source *s, size_t open, size_
 {
 	struct batch b;
 	ssize_t n;
-	int err = prepare(c, &b);
+	int err = prepare(c, &b, 0);
 
 	if (!err)
 		err = batch_add(c, &b, s, TLSULP_DATA, open, 0, fresh);
@@ -275,7 +278,7 @@ uint8_t *transmit_room(struct conn *c)
 {
 	struct batch b;
 
-	if (prepare(c, &b))
+	if (prepare(c, &b, 0))
 		return NULL;
 	return b.bytes + tls_record_prefix_len(&c->session->tx.engine.keys);
 }
@@ -358,7 +361,7 @@ static int step(struct conn *c, int fd, struct source *s, uint8_t type, bool mor
 	struct batch b;
 	ssize_t sent;
 	size_t tail;
-	int err = prepare(c, &b);
+	int err = prepare(c, &b, s->origin + s->accepted);
 
 	if (err)
 		return err;

@@ -26,6 +26,7 @@ struct source {
 	const uint8_t *(*direct)(struct source *s, size_t at, size_t n);
 	void (*accept)(struct source *s, size_t n);
 	size_t accepted; /* of them so far: transmit() counts */
+	uintptr_t origin; /* address or file offset of the first byte, as far as that is known */
 };
 
 /* The caller's vector as a source. */

@@ -30,7 +30,6 @@ struct conn {
 	uint32_t tx_key_gen, rx_key_gen;
 	uint32_t tx_batch; /* records per write that the socket took last, under tx_lock */
 	bool lingering; /* the linger thread knows of it */
-	bool sleeps; /* a hint: the last receiving call that found nothing was to wait */
 	uint32_t asleep; /* calls that sleep or have slept (asleep.h) */
 	int kept; /* the number that its socket has for them, once the program has none; 0: none */
 	const void *spawned; /* the posix_spawn_file_actions_t that name it, if any */

@@ -52,18 +52,15 @@ struct recv_call {
 #define RECV_LOOK 100 /* besides the results of receive(): look at the queue's front */
 
 /*
- * How many bytes to look at: as many as a small record has. A large one is read
- * to where it is opened; then this is the wait, for who is known to wait, and its header. 0: none.
+ * How many bytes to look at: as many as a small record has. A large one is read to where it is
+ * opened; then this is its header, and the wait, or the socket's word that it is not to be
+ * waited for. 0: none.
  */
-static size_t look_size(const struct conn *c, const struct recv_call *call)
+static size_t look_size(const struct session_rx *rx, const struct recv_call *call)
 {
-	const struct session_rx *rx = &c->session->rx;
-
 	if (!call->scratch || !receive_is_idle(rx))
 		return 0;
-	return rx->last_len <= SCRATCH_FRONT_SIZE ? SCRATCH_FRONT_SIZE
-	       : c->sleeps                        ? TLS_HEADER_LEN
-						  : 0;
+	return rx->last_len <= SCRATCH_FRONT_SIZE ? SCRATCH_FRONT_SIZE : TLS_HEADER_LEN;
 }
 
 /* One go under the lock. */
@@ -76,7 +73,7 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_
 	call->want = 0;
 	if (err)
 		return err;
-	call->look = look_size(c, call);
+	call->look = look_size(&c->session->rx, call);
 	if (call->look) {
 		rq->front.taken = c->session->rx.taken;
 		err = RECV_LOOK;
@@ -85,10 +82,8 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_
 	} else {
 		err = rq->take ? rq->take(c, fd, rq) : receive(c, fd, rq);
 	}
-	if (err == -EAGAIN && rq->done < call->target) {
-		c->sleeps = !wait_is_nonblocking(fd, call->flags);
-		call->want = c->sleeps ? seen + 1 : 0;
-	}
+	if (err == -EAGAIN && rq->done < call->target && !wait_is_nonblocking(fd, call->flags))
+		call->want = seen + 1;
 	receive_settle(c, fd, err == -EAGAIN || err == RECV_LOOK);
 	if (call->want || err == RECV_LOOK)
 		asleep_begin_rx(&call->asleep, c);

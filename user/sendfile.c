@@ -22,6 +22,7 @@ struct file_source {
 	struct source source;
 	int fd;
 	off64_t at;
+	size_t there; /* bytes from @at on that scatter() brought to their places */
 	uint8_t *window; /* the file mapped, from window_at on; NULL: not */
 	off64_t window_at, window_end;
 };
@@ -29,7 +30,7 @@ struct file_source {
 static int file_fill(struct source *src, size_t at, uint8_t *dst, size_t n)
 {
 	struct file_source *f = (struct file_source *)src;
-	size_t done = 0;
+	size_t done = at < f->there ? f->there - at : 0;
 
 	while (done < n) {
 		ssize_t got = sys_call(SYS_pread64, f->fd, dst + done, n - done, f->at + at + done);
@@ -43,6 +44,14 @@ static int file_fill(struct source *src, size_t at, uint8_t *dst, size_t n)
 		done += got;
 	}
 	return 0;
+}
+
+static void file_scatter(struct source *src, const struct iovec *places, size_t count)
+{
+	struct file_source *f = (struct file_source *)src;
+	ssize_t got = count ? sys_call(SYS_preadv, f->fd, places, count, f->at, 0L) : 0;
+
+	f->there = got > 0 ? got : 0;
 }
 
 static void close_window(struct file_source *f)
@@ -88,7 +97,10 @@ static const uint8_t *file_direct(struct source *src, size_t at, size_t n)
 
 static void file_accept(struct source *src, size_t n)
 {
-	((struct file_source *)src)->at += n;
+	struct file_source *f = (struct file_source *)src;
+
+	f->at += n;
+	f->there = 0;
 	src->left -= n;
 }
 
@@ -117,7 +129,10 @@ static int start_of(int in_fd, const off64_t *offset, off64_t *at)
 
 ssize_t sendfile_tls(struct conn *c, int fd, int in_fd, off64_t *offset, size_t count)
 {
-	struct file_source f = { .source = { .fill = file_fill, .accept = file_accept }, .fd = in_fd };
+	struct file_source f = {
+		.source = { .fill = file_fill, .scatter = file_scatter, .accept = file_accept },
+		.fd = in_fd,
+	};
 	ssize_t done;
 	int err = start_of(in_fd, offset, &f.at);
 

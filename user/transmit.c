@@ -319,6 +319,29 @@ static int gather(struct conn *c, struct source *s, size_t n)
 	return err == -ENODATA ? 0 : err;
 }
 
+/* The plaintext of all the records that fill_batch() will make, if there are several. */
+static void scatter(struct conn *c, struct batch *b, struct source *s, bool more)
+{
+	struct session_tx *tx = &c->session->tx;
+	size_t over = TLS_HEADER_LEN + tls_record_overhead(&tx->engine.keys);
+	uint8_t *payload = b->bytes + tls_record_prefix_len(&tx->engine.keys);
+	const uint8_t *end = b->bytes + SCRATCH_TX_SIZE;
+	struct iovec places[SCRATCH_RECORDS];
+	size_t at = 0, count = 0;
+	bool ends = true;
+
+	while (!tx->engine.open_len && !s->direct && at < s->left && count < c->tx_batch) {
+		size_t take = tls_tx_next(&tx->engine, 0, s->left - at, more, &ends);
+
+		if (!ends || payload + take + over > end)
+			break;
+		places[count++] = (struct iovec){ payload, take };
+		payload += take + over;
+		at += take;
+	}
+	s->scatter(s, places, count > 1 ? count : 0);
+}
+
 /*
  * Seal what fits into one batch. *@tail tells how many bytes after it do not
  * end a record and are to be gathered.
@@ -332,6 +355,8 @@ static int fill_batch(struct conn *c, struct batch *b, struct source *s, uint8_t
 	size_t at = 0;
 
 	*tail = 0;
+	if (s->scatter)
+		scatter(c, b, s, more);
 	while (at < s->left && b->count < limit) {
 		size_t open = b->count ? 0 : tx->engine.open_len;
 		bool ends;

@@ -17,13 +17,15 @@
  * Where plaintext comes from. fill() copies the @n bytes that lie @at bytes
  * after the first one not yet accepted: 0, negative errno, or -ENODATA if the
  * source turned out to be shorter (it then has lowered left). direct() gives a pointer to them if
- * they lie in one piece of the caller's memory, or NULL. accept() takes the
- * first @n bytes for sent.
+ * they lie in one piece of the caller's memory, or NULL. scatter() brings, with one system call, the
+ * first bytes not yet accepted to the places where fill() will be asked for them next, or less of
+ * them: fill() sees to the rest. With a @count of 0 the places hold nothing any more. accept() takes the first @n bytes for sent.
  */
 struct source {
 	size_t left;
 	int (*fill)(struct source *s, size_t at, uint8_t *dst, size_t n);
 	const uint8_t *(*direct)(struct source *s, size_t at, size_t n);
+	void (*scatter)(struct source *s, const struct iovec *places, size_t count);
 	void (*accept)(struct source *s, size_t n);
 	size_t accepted; /* of them so far: transmit() counts */
 	uintptr_t origin; /* address or file offset of the first byte, as far as that is known */

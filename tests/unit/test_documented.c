@@ -436,6 +436,47 @@ static void test_sendfile_stops_where_the_file_ends(void **state)
 	}
 }
 
+static void *read_slowly(void *arg)
+{
+	int fd = *(int *)arg;
+	static uint8_t all[MIB];
+	size_t done = 0;
+
+	while (done < MIB) {
+		ssize_t n = tlsulp_recv(fd, all + done, done % 7 ? 3000 : 50000, 0);
+
+		assert_true(n > 0);
+		done += n;
+		if (done % 5 < 2)
+			usleep(1000);
+	}
+	assert_memory_equal(all, text, MIB);
+	return NULL;
+}
+
+/* What was read ahead for records that the socket did not take is sealed by then: read again. */
+static void test_a_blocking_sendfile_to_a_slow_reader(void **state)
+{
+	static const int sizes[] = { 20000, 70000 };
+	int file = memfd_create("slow", 0);
+
+	raw_write(file, text, MIB);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		pthread_t thread;
+		off64_t at = 0;
+		int fd[2];
+
+		home_tx_pair(fd, V13, GCM, true);
+		setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &sizes[i], sizeof(sizes[i]));
+		pthread_create(&thread, NULL, read_slowly, &fd[1]);
+		assert_int_equal(tlsulp_sendfile(fd[0], file, &at, MIB), MIB);
+		assert_int_equal(at, MIB);
+		pthread_join(thread, NULL);
+		home_close(fd);
+	}
+	close(file);
+}
+
 /* What a number is may be remembered, but not beyond its end. */
 static void test_a_number_may_become_another_kind_of_file(void **state)
 {
@@ -1363,6 +1404,7 @@ int main(void)
 		cmocka_unit_test(test_bad_pointers_to_getsockopt),
 		cmocka_unit_test(test_a_mebibyte_of_sendfile_is_64_full_records),
 		cmocka_unit_test(test_sendfile_stops_where_the_file_ends),
+		cmocka_unit_test(test_a_blocking_sendfile_to_a_slow_reader),
 		cmocka_unit_test(test_a_number_may_become_another_kind_of_file),
 		cmocka_unit_test(test_sendfile_from_a_mapping),
 		cmocka_unit_test(test_a_shrinking_file_gives_eio),

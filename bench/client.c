@@ -66,22 +66,43 @@ static void by_sendfile(struct end *end)
 		NEED(sendfile(end->fd, file, &at, stop - at) > 0);
 }
 
-static void by_splice(struct end *end)
+/* What is in the pipe, by splice() or by who has no such thing. */
+static void empty_pipe(struct end *end, ssize_t n, int flags)
+{
+	ssize_t done;
+
+	for (; n; n -= done) {
+		if (layer->is_socket) {
+			done = splice(pipe_ends[0], NULL, end->fd, NULL, n, flags);
+		} else {
+			done = read(pipe_ends[0], copy, n);
+			if (done > 0)
+				send_all(layer, end, copy, done);
+		}
+		NEED(done > 0);
+	}
+}
+
+/* The bytes come in a pipe. */
+static void by_pipe(struct end *end)
 {
 	loff_t at = end->sent % PERIOD;
 	loff_t stop = at + plan->size;
-	ssize_t n, done;
+	ssize_t n;
 
-	if (!layer->is_socket) {
-		by_copy(end);
-		return;
-	}
 	while (at < stop) {
 		NEED((n = splice(file, &at, pipe_ends[1], NULL, stop - at, 0)) > 0);
-		for (; n; n -= done)
-			NEED((done = splice(pipe_ends[0], NULL, end->fd, NULL, n,
-					    at < stop ? SPLICE_F_MORE : 0)) > 0);
+		empty_pipe(end, n, at < stop ? SPLICE_F_MORE : 0);
 	}
+}
+
+/* A file by way of a pipe. Who has no splice() needs no pipe either. */
+static void by_splice(struct end *end)
+{
+	if (layer->is_socket)
+		by_pipe(end);
+	else
+		by_copy(end);
 }
 
 /* Pieces of odd lengths at odd addresses. Who has no vectors gathers them first. */
@@ -125,7 +146,8 @@ static const struct {
 	void (*send)(struct end *end);
 } ways[] = {
 	{ "send", by_send },     { "receive", by_send },  { "sendfile", by_sendfile },
-	{ "splice", by_splice }, { "vector", by_vector }, { "more", by_more },
+	{ "splice", by_splice }, { "pipe", by_pipe },     { "vector", by_vector },
+	{ "more", by_more },
 };
 
 /* One message on each connection in turn. The clock is looked at every 256 KiB. */
@@ -344,7 +366,8 @@ void client_run(const struct plan *the_plan, const struct layer *the_layer, stru
 	all = ends;
 	NEED(copy = malloc(LARGEST));
 	memset(copy, 1, LARGEST);
-	if (!strcmp(plan->scenario, "sendfile") || !strcmp(plan->scenario, "splice"))
+	if (!strcmp(plan->scenario, "sendfile") || !strcmp(plan->scenario, "splice") ||
+	    !strcmp(plan->scenario, "pipe"))
 		make_file();
 	if (plan->asks)
 		ask_for(sample, server);

@@ -15,7 +15,8 @@
 static const char usage[] =
 	"Usage: ends [OPTION...] tcp|zerocopy|tlsulp|openssl|gnutls SCENARIO\n"
 	"One measured run; the result is a line of JSON. Scenarios, from the client's side:\n"
-	"  send, sendfile, splice, vector, more: the server reads what is on the wire\n"
+	"  send, sendfile, splice, pipe, vector, more: the server reads what is on the wire\n"
+	"  (splice: of a file, which OpenSSL and GnuTLS read; pipe: of bytes that come in one)\n"
 	"  receive: as send, and the server opens the records\n"
 	"  echo, rr: the client waits for each message's answer; echo: with splice()\n"
 	"  --size BYTES (16384)  --connections N (1)  --seconds S (0.3)\n"

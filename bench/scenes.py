@@ -15,7 +15,7 @@ import dataclasses
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = (64, KIB, 16 * KIB, 128 * KIB, MIB)
 CONNECTIONS = (1, 100, 9000)
-BULK = ("send", "splice", "sendfile", "receive")
+BULK = ("send", "splice", "pipe", "sendfile", "receive")
 ALL = ("tcp", "tlsulp", "openssl30", "openssl35", "gnutls")
 NOT_GNUTLS = ("tcp", "tlsulp", "openssl30", "openssl35")
 # 9,000 handshakes a run: of the others' record layers only the one that the targets name.
@@ -90,7 +90,7 @@ def contenders_for(connections, those=ALL):
 def axes():
     points = [Point("sizes", s, size=n) for s in (*BULK, "echo") for n in SIZES]
     points += [Point("latency", "rr", size=n, connections=c)
-               for n in (64, KIB) for c in (1, 64)]
+               for n in (64, KIB, 16 * KIB) for c in (1, 64)]
     points += [Point("apart", s, size=n, placement="apart")
                for s in ("receive", "rr") for n in (64, KIB)]
     points += [Point("connections", s, size=n, connections=c, contenders=contenders_for(c))

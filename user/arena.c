@@ -17,7 +17,7 @@
 #define ARENA_SESSIONS_MIN 512u
 #define RESERVED_SECONDS 60
 #define PARCEL_BUFFERS ARENA_SESSION_BUFFERS
-#define LAYOUT ((uint32_t)sizeof(struct session_slot) << 8 | 2)
+#define LAYOUT ((uint32_t)sizeof(struct session_slot) << 8 | 3)
 
 /* A process that shares the arena. */
 struct holder {

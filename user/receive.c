@@ -27,6 +27,8 @@
 #include "user/stats.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -53,6 +55,28 @@ static ssize_t queue_read(struct session_rx *rx, int fd, void *p, size_t n)
 	ssize_t got = sys_call(SYS_recvfrom, fd, p, n, MSG_DONTWAIT, NULL, NULL);
 
 	rx->taken++;
+	return got < 0 ? -errno : got;
+}
+
+/* The same, and *@left: bytes in the queue behind them, or -1 where the kernel does not tell. */
+static ssize_t queue_read_inq(struct session_rx *rx, int fd, void *p, size_t n, int *left)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { p, n };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t got = sys_call(SYS_recvmsg, fd, &msg, MSG_DONTWAIT);
+	struct cmsghdr *m = got > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+	rx->taken++;
+	*left = -1;
+	if (m && m->cmsg_level == IPPROTO_TCP && m->cmsg_type == TCP_CM_INQ)
+		memcpy(left, CMSG_DATA(m), sizeof(*left));
 	return got < 0 ? -errno : got;
 }
 
@@ -103,18 +127,25 @@ static void got_header_bytes(struct session_rx *rx, const uint8_t *p, size_t n)
 	rx->engine.header_len += n;
 }
 
-/* The header complete and its body's length known: 0, -EAGAIN, RX_EOF, or errno. */
-static int need_header(struct conn *c, int fd)
+/*
+ * The header complete and its body's length known: 0, -EAGAIN, RX_EOF, or errno. *@left, if wanted:
+ * bytes in the queue behind the header, or -1 if that is not known.
+ */
+static int need_header(struct conn *c, int fd, int *left)
 {
 	struct session_rx *rx = &c->session->rx;
 	ssize_t got;
 	int len;
 
+	if (left)
+		*left = -1;
 	if (rx->body_len)
 		return 0;
 	while (rx->engine.header_len < TLS_HEADER_LEN) {
-		got = queue_read(rx, fd, rx->engine.header + rx->engine.header_len,
-				 TLS_HEADER_LEN - rx->engine.header_len);
+		uint8_t *p = rx->engine.header + rx->engine.header_len;
+		size_t n = TLS_HEADER_LEN - rx->engine.header_len;
+
+		got = left ? queue_read_inq(rx, fd, p, n, left) : queue_read(rx, fd, p, n);
 		if (got <= 0)
 			return got ? got : RX_EOF;
 		rx->engine.header_len += got;
@@ -285,7 +316,7 @@ static int hold_next(struct conn *c, int fd)
 	size_t off, len;
 	ssize_t got;
 	uint8_t type;
-	int err = need_header(c, fd);
+	int err = need_header(c, fd, NULL);
 
 	if (!err)
 		err = need_buffer(c);
@@ -606,13 +637,13 @@ static int next_record(struct conn *c, int fd, struct rx_request *rq)
 	if (seen)
 		return read_seen(c, fd, rq, seen);
 	if (!ahead_is_on(rx))
-		err = need_header(c, fd);
+		err = need_header(c, fd, NULL);
 	if (err)
 		return err;
 	if (ahead_is_on(rx) || (ahead_is_likely(rx) && ahead_begin(c, fd))) {
 		err = give_ahead(c, fd, rq);
 		if (err == RX_OTHER_WAY)
-			err = need_header(c, fd);
+			err = need_header(c, fd, NULL);
 		else
 			return err;
 	}
@@ -796,10 +827,22 @@ bool receive_is_hidden(const struct session_rx *rx)
 	return (rx->held && !rx->tail) || rx->engine.error || rx->pending_error;
 }
 
+/* TCP_INQ spares an ioctl(FIONREAD), which takes the socket's lock once more, a look. */
+static void switch_inq_on(struct session_rx *rx, int fd)
+{
+	socklen_t len = sizeof(rx->inq_program);
+	int one = 1;
+
+	if (rx->inq || real.getsockopt(fd, IPPROTO_TCP, TCP_INQ, &rx->inq_program, &len) ||
+	    real.setsockopt(fd, IPPROTO_TCP, TCP_INQ, &one, sizeof(one)))
+		return;
+	rx->inq = true;
+}
+
 bool receive_is_ready(struct conn *c, int fd)
 {
 	struct session_rx *rx = &c->session->rx;
-	int queued = 0, err;
+	int queued, err;
 
 	if (rx->held || ahead_is_on(rx) || receive_is_hidden(rx))
 		return true;
@@ -807,7 +850,8 @@ bool receive_is_ready(struct conn *c, int fd)
 		return at_end(fd);
 	if (rx->engine.stopped)
 		return at_end(fd);
-	err = need_header(c, fd);
+	switch_inq_on(rx, fd);
+	err = need_header(c, fd, &queued);
 	if (err && err != -EAGAIN) {
 		if (err < 0) {
 			rx->pending_error = err;
@@ -815,7 +859,8 @@ bool receive_is_ready(struct conn *c, int fd)
 		}
 		return true;
 	}
-	if (!err && !ioctl(fd, FIONREAD, &queued) && (size_t)queued >= receive_missing(rx)) {
+	if (!err && (queued >= 0 || !ioctl(fd, FIONREAD, &queued)) &&
+	    (size_t)queued >= receive_missing(rx)) {
 		receive_settle(c, fd, false); /* the header left the queue: the mark counted it */
 		return true;
 	}

@@ -49,6 +49,8 @@ struct session_rx {
 			    */
 	uint32_t lowat_program; /* the program's SO_RCVLOWAT; 0: never set */
 	uint32_t lowat_now; /* the kernel's; 0: untouched */
+	bool inq; /* TCP_INQ is on for us (receive.c) */
+	int inq_program; /* the program's, then */
 	uint32_t rcvbuf; /* SO_RCVBUF when RX was set: never wait for more than half of it */
 };
 

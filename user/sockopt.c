@@ -367,30 +367,44 @@ static int get_tls(struct conn *c, int name, void *value, socklen_t *len)
 	}
 }
 
-/* ---- SO_RCVLOWAT: the kernel's is ours, the program's is kept and shown ---- */
+/* ---- SO_RCVLOWAT, TCP_INQ: the kernel's are ours, the program's are kept and shown ---- */
+
+static int take_int(const void *value, socklen_t len, int *taken)
+{
+	if (len < sizeof(*taken))
+		return -EINVAL;
+	return fault_copy(taken, value, sizeof(*taken));
+}
 
 static int set_lowat(struct conn *c, const void *value, socklen_t len)
 {
-	int lowat;
+	int lowat, err = take_int(value, len, &lowat);
 
-	if (len < sizeof(lowat))
-		return -EINVAL;
-	if (fault_copy(&lowat, value, sizeof(lowat)))
-		return -EFAULT;
-	c->session->rx.lowat_program = lowat < 0 ? INT32_MAX : lowat ? lowat : 1;
-	return 0;
+	if (!err)
+		c->session->rx.lowat_program = lowat < 0 ? INT32_MAX : lowat ? lowat : 1;
+	return err;
 }
 
-static int get_lowat(struct conn *c, void *value, socklen_t *len)
+static int set_inq(struct conn *c, const void *value, socklen_t len)
 {
-	int lowat = c->session->rx.lowat_program ? c->session->rx.lowat_program : 1;
+	int inq, err = take_int(value, len, &inq);
+
+	if (!err && (inq < 0 || inq > 1))
+		err = -EINVAL;
+	if (!err)
+		c->session->rx.inq_program = inq;
+	return err;
+}
+
+static int get_int(void *value, socklen_t *len, int shown)
+{
 	socklen_t room;
 
 	if (fault_copy(&room, len, sizeof(room)))
 		return -EFAULT;
 	if ((int)room < 0)
 		return -EINVAL;
-	return put_value(value, len, &lowat, room < sizeof(lowat) ? room : sizeof(lowat));
+	return put_value(value, len, &shown, room < sizeof(shown) ? room : sizeof(shown));
 }
 
 /* ---- dispatch ---- */
@@ -398,6 +412,17 @@ static int get_lowat(struct conn *c, void *value, socklen_t *len)
 static bool lowat_is_ours(struct conn *c, int level, int name)
 {
 	return level == SOL_SOCKET && name == SO_RCVLOWAT && tls_rx_is_set(&c->session->rx.engine);
+}
+
+static bool inq_is_ours(struct conn *c, int level, int name)
+{
+	return level == IPPROTO_TCP && name == TCP_INQ && c->session->rx.inq;
+}
+
+/* Options that are answered here: of the ULP, and those that the kernel has for our use. */
+static bool is_ours(struct conn *c, int level, int name)
+{
+	return level == SOL_TLS || lowat_is_ours(c, level, name) || inq_is_ours(c, level, name);
 }
 
 static int set_ours(struct conn *c, int fd, int level, int name, const void *value, socklen_t len)
@@ -411,8 +436,10 @@ static int set_ours(struct conn *c, int fd, int level, int name, const void *val
 	was_kernels = conn_is_kernels(c);
 	if (!was_kernels && level == SOL_TLS)
 		err = set_tls(c, fd, name, value, len);
-	else if (!was_kernels)
+	else if (!was_kernels && level == SOL_SOCKET)
 		err = set_lowat(c, value, len);
+	else if (!was_kernels)
+		err = set_inq(c, value, len);
 	is_kernels = conn_is_kernels(c);
 	if (is_kernels && !was_kernels)
 		stats_kernel_took(c->session);
@@ -426,6 +453,7 @@ static int set_ours(struct conn *c, int fd, int level, int name, const void *val
 
 static int get_ours(struct conn *c, int fd, int level, int name, void *value, socklen_t *len)
 {
+	const struct session_rx *rx = &c->session->rx;
 	struct conn_guard g;
 	bool is_kernels;
 	int err = conn_enter_options(c, fd, &g);
@@ -435,8 +463,10 @@ static int get_ours(struct conn *c, int fd, int level, int name, void *value, so
 	is_kernels = conn_is_kernels(c);
 	if (!is_kernels && level == SOL_TLS)
 		err = get_tls(c, name, value, len);
+	else if (!is_kernels && level == SOL_SOCKET)
+		err = get_int(value, len, rx->lowat_program ? rx->lowat_program : 1);
 	else if (!is_kernels)
-		err = get_lowat(c, value, len);
+		err = get_int(value, len, rx->inq_program);
 	conn_leave_both(c, &g);
 	if (is_kernels) {
 		conn_leave_to_kernel(c, fd);
@@ -455,7 +485,7 @@ int sockopt_set(int fd, int level, int name, const void *value, socklen_t len)
 	c = conn_pin(fd);
 	if (!c)
 		return real.setsockopt(fd, level, name, value, len);
-	if (level == SOL_TLS || lowat_is_ours(c, level, name)) {
+	if (is_ours(c, level, name)) {
 		ret = set_ours(c, fd, level, name, value, len);
 	} else {
 		ret = real.setsockopt(fd, level, name, value, len);
@@ -475,7 +505,7 @@ int sockopt_get(int fd, int level, int name, void *value, socklen_t *len)
 		return real.getsockopt(fd, level, name, value, len);
 	if (level == IPPROTO_TCP && name == TCP_ULP)
 		ret = result(get_ulp(value, len));
-	else if (level == SOL_TLS || lowat_is_ours(c, level, name))
+	else if (is_ours(c, level, name))
 		ret = get_ours(c, fd, level, name, value, len);
 	else
 		ret = real.getsockopt(fd, level, name, value, len);

@@ -964,6 +964,46 @@ static int readable(int fd)
 	return tlsulp_poll(&p, 1, 50);
 }
 
+/* What the kernel's TCP_INQ is on for is no business of the program's. */
+static void test_tcp_inq_is_the_programs_own(void **state)
+{
+	static const int program[] = { 0, 1 };
+	char control[256];
+	struct iovec iov = { got, 100 };
+	int two = 2, fd[2];
+
+	for (size_t i = 0; i < ARRAY_SIZE(program); i++) {
+		struct msghdr msg = { .msg_iov = &iov,
+				      .msg_iovlen = 1,
+				      .msg_control = control,
+				      .msg_controllen = sizeof(control) };
+		int value = program[i], other = !value;
+		socklen_t len = sizeof(value);
+
+		home_tx_pair(fd, V13, GCM, true);
+		assert_int_equal(tlsulp_setsockopt(fd[1], IPPROTO_TCP, TCP_INQ, &value, len), 0);
+		assert_int_equal(readable(fd[1]), 0);
+		assert_int_equal(tlsulp_send(fd[0], text, 100, 0), 100);
+		assert_int_equal(readable(fd[1]), 1);
+		assert_int_equal(tlsulp_getsockopt(fd[1], IPPROTO_TCP, TCP_INQ, &value, &len), 0);
+		assert_int_equal(value, program[i]);
+		assert_int_equal(tlsulp_recvmsg(fd[1], &msg, 0), 100);
+		assert_int_equal(msg.msg_flags & MSG_CTRUNC, 0);
+		assert_int_equal(msg.msg_controllen, CMSG_SPACE(1));
+		assert_int_equal(CMSG_FIRSTHDR(&msg)->cmsg_level, SOL_TLS);
+		assert_fails(tlsulp_setsockopt(fd[1], IPPROTO_TCP, TCP_INQ, &two, 4), EINVAL);
+		assert_fails(tlsulp_setsockopt(fd[1], IPPROTO_TCP, TCP_INQ, &two, 3), EINVAL);
+		assert_fails(tlsulp_setsockopt(fd[1], IPPROTO_TCP, TCP_INQ, bad_page(), 4), EFAULT);
+		assert_int_equal(tlsulp_setsockopt(fd[1], IPPROTO_TCP, TCP_INQ, &other, 4), 0);
+		assert_int_equal(tlsulp_getsockopt(fd[1], IPPROTO_TCP, TCP_INQ, &value, &len), 0);
+		assert_int_equal(value, other);
+		assert_int_equal(tlsulp_send(fd[0], text, 40000, 0), 40000);
+		assert_int_equal(readable(fd[1]), 1);
+		assert_int_equal(tlsulp_recv(fd[1], got, 40000, MSG_WAITALL), 40000);
+		home_close(fd);
+	}
+}
+
 /* MSG_WAITALL for more than there will ever be: the end answers a peek too. */
 static void test_a_peek_for_all_ends_with_the_stream(void **state)
 {
@@ -1427,6 +1467,7 @@ int main(void)
 		cmocka_unit_test(test_control_records_without_room_stay),
 		cmocka_unit_test(test_a_call_never_mixes_types),
 		cmocka_unit_test(test_peeking_takes_nothing),
+		cmocka_unit_test(test_tcp_inq_is_the_programs_own),
 		cmocka_unit_test(test_a_peek_for_all_ends_with_the_stream),
 		cmocka_unit_test(test_a_key_update_pauses_reading),
 		cmocka_unit_test(test_a_childs_shutdown_outlives_it),

@@ -13,11 +13,12 @@
 #include "engine/record.h"
 
 /*
- * What one write to the socket takes at most. Three full records make one segment of
- * 64 KiB with some room left; a fourth would not fit, and its tail would cross alone and wake
- * the peer once more, which costs more than a record's seal (docs/PERFORMANCE.md).
+ * What one write to the socket takes at most: six full records, which TCP sends as a segment of
+ * 64 KiB and one of half of that. A write whose last segment is a few bytes long (of four or
+ * eight records) wakes the peer once more for them, which costs more than a record's seal
+ * (docs/PERFORMANCE.md).
  */
-#define SCRATCH_TX_SIZE (3 * (size_t)TLS_WIRE_MAX)
+#define SCRATCH_TX_SIZE (6 * (size_t)TLS_WIRE_MAX)
 #define SCRATCH_RECORDS 48
 #define SCRATCH_RX_SIZE (TLS_WIRE_MAX + 64)
 #define SCRATCH_FRONT_SIZE 4096

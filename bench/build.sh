@@ -14,6 +14,6 @@ compile() {
 }
 compile ends ends.c transport.c suites.c plain.c zerocopy.c openssl.c gnutls.c client.c server.c \
 	measure.c -lssl -lcrypto -lgnutls -ldl
-compile calls calls.c
+compile calls calls.c -ldl
 compile drain drain.c -lssl -lcrypto
 compile memory memory.c

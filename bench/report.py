@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What was reached of what was aimed at, from bench/results/*.json, as Markdown.
 
-Ratios are of medians. "both ends" is the CPU time of client and server together, "one end"
+A ratio is the median of those of runs that followed each other. "both ends" is the CPU time of client and server together, "one end"
 that of the end which the row is about (the sender, the receiver, or the server program): the
 word before the semicolon is what the row is judged by. Where the ends are: bench/scenes.py.
 Nothing here fails.
@@ -9,9 +9,11 @@ Nothing here fails.
 import argparse
 import json
 import pathlib
+import statistics
 
 import machine
 import scenes
+import stats
 
 KIB, MIB = 1 << 10, 1 << 20
 HARD_FLOOR = 1.0
@@ -32,9 +34,18 @@ class Results:
         found = self.points.get(point, {}).get("contenders", {}).get(contender, {})
         return found.get("median", {}).get(figure)
 
+    def figures(self, point, contender, figure):
+        """Of each run, in order."""
+        runs = self.points.get(point, {}).get("contenders", {}).get(contender, {}).get("runs", ())
+        each = (stats.per_unit(run) for run in runs)
+        return [f[figure] for f in each if figure in f]
+
     def ratio(self, point, contender, other, figure):
-        a, b = (self.median(point, c, figure) for c in (contender, other))
-        return a / b if a is not None and b else None
+        """Runs in turn share what the machine was like just then. None if it was not measured."""
+        if None in (self.median(point, contender, figure), self.median(point, other, figure)):
+            return None
+        pairs = list(zip(*(self.figures(point, c, figure) for c in (contender, other))))
+        return statistics.median(a / b for a, b in pairs)
 
 
 def point_name(group, scenario, size, connections=1):
@@ -115,9 +126,10 @@ def small(r):
 
 def single_calls(r):
     for call in ("write", "read"):
-        ours, libc = (r.median("micro/not-tls", c, f"{call}_ns") for c in ("tlsulp", "libc"))
-        extra = None if ours is None or libc is None else ours - libc
-        note = "" if extra is None else f"{ours:.1f} with the preload, {libc:.1f} without"
+        extra, control, whole = (r.median("micro/not-tls", *one) for one in (
+            ("tlsulp", f"{call}_extra_ns"), ("libc", f"{call}_extra_ns"), ("tlsulp", f"{call}_ns")))
+        note = "" if extra is None else (f"of {whole:.1f} in all; without the preload the "
+                                         f"same measurement says {control:.1f}")
         yield row(f"{call}() on a descriptor that is not TLS, over libc's", 2, extra, note, " ns")
     attach = r.median("micro/attach", "tlsulp", "all_ns")
     yield row("TCP_ULP, TLS_TX and TLS_RX together", 15,

@@ -11,10 +11,10 @@ import matplotlib.pyplot as plt  # noqa: E402
 import machine  # noqa: E402
 import report  # noqa: E402
 
-COLOURS = {"tcp": "#8a8a8a", "tlsulp": "#c0392b", "openssl30": "#7fb3d5", "openssl35": "#1f618d",
-           "gnutls": "#58a55c"}
-LABELS = {"tcp": "plain TCP", "tlsulp": "tlsulp", "openssl30": "OpenSSL 3.0",
-          "openssl35": "OpenSSL 3.5", "gnutls": "GnuTLS"}
+COLOURS = {"tcp": "#8a8a8a", "tlsulp": "#c0392b", "tlsulp13": "#e67e22",
+           "openssl30": "#7fb3d5", "openssl35": "#1f618d", "gnutls": "#58a55c"}
+LABELS = {"tcp": "plain TCP", "tlsulp": "tlsulp", "tlsulp13": "tlsulp, Debian 13",
+          "openssl30": "OpenSSL 3.0", "openssl35": "OpenSSL 3.5", "gnutls": "GnuTLS"}
 
 
 def colour_of(contender):

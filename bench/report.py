@@ -155,12 +155,15 @@ def scaling(r):
 
 
 def floor(r):
-    """Every point where both were measured, those above 1 first."""
+    """Every point where both were measured, those above 1 first; with the libraries of the same
+    Debian where that was measured."""
     found = []
     for name in r.points:
-        value = r.ratio(name, "tlsulp", "openssl35", "us_per_message")
-        if value is not None:
-            found.append((value, name))
+        for ours in ("tlsulp13", "tlsulp"):
+            value = r.ratio(name, ours, "openssl35", "us_per_message")
+            if value is not None:
+                found.append((value, f"{name} ({ours})" if ours != "tlsulp" else name))
+                break
     return sorted(found, reverse=True)
 
 

@@ -227,10 +227,10 @@ static void test_providers_listed(void **state)
 {
 	assert_string_equal(aead_provider_name(0), "ipsec-mb");
 	assert_string_equal(aead_provider_hint(0), IPSEC_MB_PACKAGE);
-	assert_string_equal(aead_provider_name(1), "libcrypto");
-	assert_string_equal(aead_provider_hint(1), "libssl3");
-	assert_string_equal(aead_provider_name(2), "libgcrypt");
-	assert_string_equal(aead_provider_hint(2), "libgcrypt20");
+	assert_string_equal(aead_provider_name(1), "libgcrypt");
+	assert_string_equal(aead_provider_hint(1), "libgcrypt20");
+	assert_string_equal(aead_provider_name(2), "libcrypto");
+	assert_string_equal(aead_provider_hint(2), "libssl3");
 	assert_null(aead_provider_name(3));
 	assert_null(aead_provider_name(-1));
 	for (int p = 0; aead_provider_name(p); p++) {

@@ -32,9 +32,9 @@ struct pool {
 	size_t fresh_len;
 };
 
-/* In order of preference. */
-static const struct aead_provider *const providers[] = { &aead_ipsec_mb, &aead_libcrypto,
-							 &aead_libgcrypt };
+/* In order of preference. Of SM4 and ARIA libgcrypt is many times faster than libcrypto. */
+static const struct aead_provider *const providers[] = { &aead_ipsec_mb, &aead_libgcrypt,
+							 &aead_libcrypto };
 
 /* The one lock of this room; taken only where a key is made or freed, never to use it. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -159,13 +159,15 @@ static bool provider_allowed(int index)
 	return allowed;
 }
 
+/* Of a library that need not be loaded for what it never has; NULL: not there. */
 static const struct aead_cipher *cipher_find(int index, uint16_t type)
 {
 	const struct aead_provider *p = providers[index];
 
 	for (int i = 0; i < p->cipher_cnt; i++)
 		if (p->ciphers[i].type == type)
-			return &p->ciphers[i];
+			return !provider_load(index) && (!p->has || p->has(type)) ? &p->ciphers[i]
+										  : NULL;
 	return NULL;
 }
 
@@ -207,7 +209,7 @@ int aead_key_new_from(int index, uint16_t cipher_type, const uint8_t *key, struc
 	struct aead_key *k;
 
 	cipher = index_ok(index) ? cipher_find(index, cipher_type) : NULL;
-	if (!cipher || provider_load(index) != 0)
+	if (!cipher)
 		return -ENOENT;
 	k = key_alloc(providers[index], cipher);
 	if (!k)
@@ -279,7 +281,7 @@ int aead_provider_usable(int index)
 
 bool aead_provider_has(int index, uint16_t cipher_type)
 {
-	return aead_provider_usable(index) == 0 && cipher_find(index, cipher_type);
+	return index_ok(index) && cipher_find(index, cipher_type);
 }
 
 const char *aead_provider_version(int index)

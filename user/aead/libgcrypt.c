@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * SM4 by libgcrypt, for systems whose OpenSSL has no SM4-GCM and SM4-CCM (it
- * came with 3.1). A handle keeps its key over gcry_cipher_reset(), allocates
+ * SM4 and ARIA by libgcrypt, which uses the processor's AES and GFNI instructions for them where
+ * OpenSSL 3.5 does not (docs/PERFORMANCE.md), and has SM4 where OpenSSL has none (before
+ * 3.1). A handle keeps its key over gcry_cipher_reset(), allocates
  * nothing per record, and lives on libgcrypt's heap: MADV_DONTDUMP does not
  * cover it.
  */
@@ -17,8 +18,11 @@
 
 #include "engine/uapi.h"
 
-#define SM4_KEY_LEN 16
 #define OLDEST "1.9.0" /* the first with SM4 */
+#define FIRST_WITH_ARIA "1.11.0"
+/* libgcrypt's numbers; older headers have no names for them. */
+#define ARIA128 319
+#define ARIA256 321
 
 #define CALLS(X)                                                                                   \
 	X(gcry_check_version)                                                                      \
@@ -42,14 +46,29 @@ static struct {
 struct state {
 	gcry_cipher_hd_t handle;
 	bool ccm;
+	uint8_t key_len;
 };
+
+static bool is_aria(uint16_t type)
+{
+	return type == TLSULP_ARIA_GCM_128 || type == TLSULP_ARIA_GCM_256;
+}
+
+static bool has(uint16_t type)
+{
+	return !is_aria(type) || lib.gcry_check_version(FIRST_WITH_ARIA);
+}
 
 static int create(void *state, uint16_t type)
 {
 	struct state *s = state;
+	int algorithm = !is_aria(type)                ? GCRY_CIPHER_SM4
+			: type == TLSULP_ARIA_GCM_128 ? ARIA128
+						      : ARIA256;
 
 	s->ccm = type == TLSULP_SM4_CCM;
-	return lib.gcry_cipher_open(&s->handle, GCRY_CIPHER_SM4,
+	s->key_len = type == TLSULP_ARIA_GCM_256 ? 32 : 16;
+	return lib.gcry_cipher_open(&s->handle, algorithm,
 				    s->ccm ? GCRY_CIPHER_MODE_CCM : GCRY_CIPHER_MODE_GCM, 0)
 		       ? -ENOMEM
 		       : 0;
@@ -62,7 +81,9 @@ static void destroy(void *state)
 
 static int set_key(void *state, const uint8_t *key)
 {
-	return lib.gcry_cipher_setkey(((struct state *)state)->handle, key, SM4_KEY_LEN) ? -EIO : 0;
+	struct state *s = state;
+
+	return lib.gcry_cipher_setkey(s->handle, key, s->key_len) ? -EIO : 0;
 }
 
 /* A new record: whatever was left of one that a fault broke off is gone. */
@@ -138,7 +159,9 @@ static const char *version(void)
 		.destroy = destroy, .set_key = set_key, .seal = seal, .open = open_record          \
 	}
 
-static const struct aead_cipher ciphers[] = { CIPHER(TLSULP_SM4_GCM), CIPHER(TLSULP_SM4_CCM) };
+static const struct aead_cipher ciphers[] = { CIPHER(TLSULP_SM4_GCM), CIPHER(TLSULP_SM4_CCM),
+					      CIPHER(TLSULP_ARIA_GCM_128),
+					      CIPHER(TLSULP_ARIA_GCM_256) };
 #define CIPHER_CNT (sizeof(ciphers) / sizeof(ciphers[0]))
 
 #else
@@ -153,6 +176,7 @@ static const char *version(void)
 	return NULL;
 }
 
+#define has NULL
 #define ciphers NULL
 #define CIPHER_CNT 0
 
@@ -163,6 +187,7 @@ const struct aead_provider aead_libgcrypt = {
 	.package = "libgcrypt20",
 	.load = load,
 	.version = version,
+	.has = has,
 	.ciphers = ciphers,
 	.cipher_cnt = CIPHER_CNT,
 };

@@ -37,6 +37,7 @@ struct aead_provider {
 	int (*load)(void);
 	/* The rest only after load() gave 0. */
 	const char *(*version)(void);
+	bool (*has)(uint16_t type); /* of the ciphers below, does this version? NULL: all */
 	const struct aead_cipher *ciphers;
 	int cipher_cnt;
 };

@@ -11,8 +11,9 @@
 #
 # make: gets the kernel and makes the folder.
 # build: that, and builds kernel/ with W=1 and checks it with sparse, in a copy of the sources
-#     of its own. Prints the module's path; ends with an error if there is a warning, in which
-#     case the module is there nevertheless.
+#     of its own, and compares the exported symbols with the in-tree module's. Prints the module's
+#     path; ends with an error if there is a warning or a difference, in which case the module is
+#     there nevertheless.
 # run: COMMAND in the folder, which make has made.
 #
 # TLSULP_BUILD: the build tree (default: build). All is in its folder kernel/SUITE: root is the
@@ -90,6 +91,16 @@ forget_other_builds() {
 	echo "$now" >"$work/src/.made-with"
 }
 
+# CRC, name and kind of export of each symbol of the module tls.
+exported() {
+	awk -F '\t' '$3 ~ /(^|\/)tls$/ { print $1, $2, $4 }' "$1" | sort -k 2
+}
+
+# What bonding and drivers import from the in-tree module: with another CRC they could not be loaded.
+exports_differ() {
+	diff <(exported "$folder_root$headers/Module.symvers") <(exported "$work/src/kernel/Module.symvers")
+}
+
 warnings() {
 	grep -E '(warning|error|WARNING|ERROR):' "$work/build.log"
 }
@@ -109,6 +120,8 @@ build() {
 		rm "$work/src/.made-with" # the next build is to say them again
 		folder_die "building for $release gave warnings: see above, and $work/build.log"
 	fi
+	exports_differ >&2 ||
+		folder_die "the symbols that the in-tree module of $release exports (<) are not ours (>)"
 }
 
 folder_name=kernel

@@ -145,8 +145,8 @@ static const struct {
 	const char *name;
 	void (*send)(struct end *end);
 } ways[] = {
-	{ "send", by_send },     { "receive", by_send },  { "sendfile", by_sendfile },
-	{ "splice", by_splice }, { "pipe", by_pipe },     { "vector", by_vector },
+	{ "send", by_send },     { "receive", by_send }, { "sendfile", by_sendfile },
+	{ "splice", by_splice }, { "pipe", by_pipe },    { "vector", by_vector },
 	{ "more", by_more },
 };
 

@@ -35,7 +35,7 @@ static enum kind ask(int fd)
 	return S_ISFIFO(st.st_mode) ? KIND_PIPE : KIND_OTHER;
 }
 
-/* Known from now on, unless the number is closed meanwhile. A vfork child's numbers are not ours. */
+/* Known from now on, unless the number is closed meanwhile. A vfork child has its own numbers. */
 static enum kind look(int fd)
 {
 	uint8_t looking = LOOKING;
@@ -55,8 +55,7 @@ int kind_check(int fd, enum kind kind)
 {
 	enum kind now;
 
-	if ((unsigned int)fd < FDTAB_SIZE &&
-	    __atomic_load_n(&kinds[fd], __ATOMIC_RELAXED) == kind)
+	if ((unsigned int)fd < FDTAB_SIZE && __atomic_load_n(&kinds[fd], __ATOMIC_RELAXED) == kind)
 		return 0;
 	now = look(fd);
 	return now == kind ? 0 : now == KIND_UNKNOWN ? -EBADF : -EINVAL;

@@ -165,7 +165,7 @@ static int pour(struct outlet *o, const uint8_t *p, size_t n)
 	return put > 0 || o->pipe_full ? RX_STOP : put;
 }
 
-/* Read as recv() would, into scratch or where the text is; what the pipe does not take goes back. */
+/* Read as recv() would, or leave the text in scratch; what the pipe does not take goes back. */
 static int move_read(struct conn *c, int fd, struct outlet *o)
 {
 	struct scratch *scratch = scratch_get();
@@ -236,8 +236,9 @@ static ssize_t drain(struct conn *c, int fd, struct outlet *o, unsigned int flag
 	int err;
 
 	for (;;) {
-		o->rq = (struct rx_request){ .cursor.left = o->len, .one = true,
-					     .borrows = true, .take = move_out };
+		o->rq = (struct rx_request){
+			.cursor.left = o->len, .one = true, .borrows = true, .take = move_out
+		};
 		o->pipe_full = false;
 		err = recv_request(c, fd, &o->rq, socket_flags(flags));
 		if (!o->pipe_full)

@@ -66,10 +66,9 @@ static void iov_accept(struct source *src, size_t n)
 
 void iov_source_init(struct iov_source *s, const struct iov_cursor *cursor)
 {
-	s->source = (struct source){ .left = cursor->left,
-				     .fill = iov_fill,
-				     .direct = iov_direct,
-				     .accept = iov_accept };
+	s->source = (struct source){
+		.left = cursor->left, .fill = iov_fill, .direct = iov_direct, .accept = iov_accept
+	};
 	if (cursor->count)
 		s->source.origin = (uintptr_t)cursor->iov->iov_base + cursor->off;
 	s->cursor = s->ahead = *cursor;

@@ -17,9 +17,10 @@
  * Where plaintext comes from. fill() copies the @n bytes that lie @at bytes
  * after the first one not yet accepted: 0, negative errno, or -ENODATA if the
  * source turned out to be shorter (it then has lowered left). direct() gives a pointer to them if
- * they lie in one piece of the caller's memory, or NULL. scatter() brings, with one system call, the
- * first bytes not yet accepted to the places where fill() will be asked for them next, or less of
- * them: fill() sees to the rest. With a @count of 0 the places hold nothing any more. accept() takes the first @n bytes for sent.
+ * they lie in one piece of the caller's memory, or NULL. scatter() brings, with one system call,
+ * the first bytes not yet accepted to the places where fill() will be asked for them next, or less
+ * of them: fill() sees to the rest. With a @count of 0 the places hold nothing any more. accept()
+ * takes the first @n bytes for sent.
  */
 struct source {
 	size_t left;

@@ -10,17 +10,18 @@
 #define IOV_PIECES_MAX 1024
 
 /* The array itself may be bad: one guarded copy of all of it. */
-static int sum_lengths(const struct iovec *iov, size_t count, size_t *sum)
+static int take_in(struct iov_cursor *c, const struct iovec *iov, size_t count)
 {
 	struct iovec copy[IOV_PIECES_MAX];
 
 	if (fault_copy(copy, iov, count * sizeof(*iov)))
 		return -EFAULT;
-	*sum = 0;
+	if (count)
+		c->start = (uintptr_t)copy[0].iov_base;
 	for (size_t i = 0; i < count; i++) {
-		if (copy[i].iov_len > SSIZE_MAX - *sum)
+		if (copy[i].iov_len > SSIZE_MAX - c->left)
 			return -EINVAL;
-		*sum += copy[i].iov_len;
+		c->left += copy[i].iov_len;
 	}
 	return 0;
 }
@@ -29,8 +30,8 @@ int iov_start(struct iov_cursor *c, const struct iovec *iov, size_t count, int t
 {
 	if (count > IOV_PIECES_MAX)
 		return too_many;
-	*c = (struct iov_cursor){ iov, count, 0, 0 };
-	return sum_lengths(iov, count, &c->left);
+	*c = (struct iov_cursor){ .iov = iov, .count = count };
+	return take_in(c, iov, count);
 }
 
 static void skip_empty(struct iov_cursor *c)

@@ -13,6 +13,7 @@ struct iov_cursor {
 	size_t count; /* pieces from iov on */
 	size_t off; /* in the first of them */
 	size_t left; /* bytes from here to the end */
+	uintptr_t start; /* the first piece's address, as it was when the call began: a hint */
 };
 
 /*

@@ -501,11 +501,7 @@ static int take_whole(struct conn *c, int fd, struct rx_request *rq, uint8_t *bo
 /* Where in scratch a body is opened whose plaintext then goes to the caller, or into a pipe. */
 static uint8_t *opening_room(struct scratch *scratch, const struct rx_request *rq)
 {
-	const struct iov_cursor *to = &rq->cursor;
-
-	if (rq->borrows || !to->count)
-		return scratch_off(scratch->rx, 0);
-	return scratch_off(scratch->rx, (uintptr_t)to->iov->iov_base + to->off);
+	return scratch_off(scratch->rx, rq->borrows ? 0 : rq->cursor.start + rq->done);
 }
 
 /* The whole record at once, behind its header. */
@@ -818,6 +814,12 @@ void receive_settle(struct conn *c, int fd, bool blocked)
 	struct session_rx *rx = &c->session->rx;
 	size_t least = rx->engine.error || rx->engine.stopped ? 1 : least_readable(rx);
 
+	/*
+	 * The kernel takes the mark once, when a sleep begins, and anew after a handler: who is
+	 * asleep would wait for all of this record, though the next one may be smaller.
+	 */
+	if (__atomic_load_n(&rx->waiters, __ATOMIC_RELAXED))
+		least = 1;
 	if (blocked || rx->lowat_now > least)
 		set_lowat(rx, fd, least);
 }

@@ -112,7 +112,7 @@ static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, struct re
 {
 	struct rx_request start = *rq;
 	struct deadline deadline = { 0 };
-	int err;
+	int err, number;
 
 	for (;;) {
 		err = recv_some(c, fd, rq, call);
@@ -127,7 +127,10 @@ static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, struct re
 			err = wait_for(c, fd, call->want, &deadline, &call->asleep);
 		if (err)
 			return err;
-		fd = asleep_number(c, fd);
+		number = asleep_number(c, fd);
+		if (number != fd)
+			rq->front.len = 0; /* it may have been another connection's queue */
+		fd = number;
 		if (call->flags & MSG_PEEK)
 			*rq = start; /* peeks from the front again */
 	}

@@ -213,7 +213,7 @@ static void install_rx(struct conn *c, int fd, const struct tls_keys *keys, stru
 	c->rx_key_gen = s->rx.engine.key_gen;
 	if (!rekey) {
 		s->rx.rcvbuf = rcvbuf_of(fd);
-		s->rx.lowat_program = lowat_of(fd);
+		s->rx.lowat_program = s->rx.lowat_now = lowat_of(fd);
 		stats_key_set(s, fd, 0);
 	}
 	receive_settle(c, fd, true);

@@ -6,10 +6,12 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define V13 TLSULP_VERSION_1_3
@@ -233,6 +235,109 @@ static void test_a_sleeper_hears_of_the_alert(void **state)
 	}
 }
 
+/* A reader asleep that a handler interrupts; its call goes on (SA_RESTART) when it is told to. */
+static struct restarted {
+	int fd;
+	volatile bool in_handler, go_on;
+	volatile ssize_t got;
+} restarted;
+
+static void stay_in_handler(int sig)
+{
+	restarted.in_handler = true;
+	while (!restarted.go_on)
+		;
+}
+
+static void *read_restarted(void *arg)
+{
+	static uint8_t room[20000];
+
+	restarted.got = tlsulp_recv(restarted.fd, room, sizeof(room), 0);
+	return NULL;
+}
+
+static pthread_t start_restarted(int fd)
+{
+	struct sigaction act = { .sa_handler = stay_in_handler, .sa_flags = SA_RESTART };
+	pthread_t thread;
+
+	sigaction(SIGUSR1, &act, NULL);
+	restarted = (struct restarted){ .fd = fd };
+	pthread_create(&thread, NULL, read_restarted, NULL);
+	usleep(50000);
+	pthread_kill(thread, SIGUSR1);
+	while (!restarted.in_handler)
+		usleep(1000);
+	return thread;
+}
+
+static void let_go_on(void)
+{
+	restarted.go_on = true;
+	usleep(50000);
+}
+
+static void join_within_patience(pthread_t thread)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE_S;
+	assert_int_equal(pthread_timedjoin_np(thread, NULL, &until), 0);
+}
+
+/* SO_RCVLOWAT may be high while another reader has a part of a large record; a small one follows.
+ */
+static void test_a_sleeper_is_not_held_to_anothers_mark(void **state)
+{
+	struct tls_keys k;
+	pthread_t thread;
+	uint8_t room[100];
+	size_t first, n;
+	int fd[2];
+
+	k = home_rx_pair(fd, V13, GCM);
+	first = record_seal(&k, 0, TLSULP_DATA, text, 3000, wire);
+	n = first + record_seal(&k, 1, TLSULP_DATA, text, 100, wire + first);
+	thread = start_restarted(fd[1]);
+	raw_write(fd[0], wire, 500);
+	assert_int_equal(tlsulp_recv(fd[1], room, sizeof(room), MSG_DONTWAIT), -1);
+	let_go_on();
+	raw_write(fd[0], wire + 500, first - 501);
+	assert_int_equal(tlsulp_recv(fd[1], room, sizeof(room), MSG_DONTWAIT), -1);
+	raw_write(fd[0], wire + first - 1, n - first + 1);
+	join_within_patience(thread);
+	assert_in_range(restarted.got, 3000, 3100);
+	home_close(fd);
+}
+
+/* What it looked at then is the queue of the connection that has its number by now. */
+static void test_a_look_at_another_connection_is_forgotten(void **state)
+{
+	int x[2], y[2], number;
+	uint8_t room[TLS_PAYLOAD_MAX];
+	pthread_t thread;
+
+	home_tx_pair(x, V13, GCM, true);
+	home_tx_pair(y, V13, GCM, true);
+	assert_int_equal(tlsulp_send(x[0], text, sizeof(room), 0), sizeof(room));
+	assert_int_equal(tlsulp_recv(x[1], room, sizeof(room), MSG_WAITALL), sizeof(room));
+	assert_int_equal(tlsulp_send(y[0], text, 5000, 0), 5000);
+	number = x[1];
+	thread = start_restarted(number);
+	tlsulp_close(number);
+	assert_int_equal(tlsulp_dup2(y[1], number), number);
+	assert_int_equal(tlsulp_send(x[0], text, 10000, 0), 10000);
+	let_go_on();
+	join_within_patience(thread);
+	assert_int_equal(restarted.got, 10000);
+	assert_int_equal(tlsulp_recv(number, room, sizeof(room), 0), 5000);
+	tlsulp_close(number);
+	tlsulp_close(x[0]);
+	home_close(y);
+}
+
 static int setup(void **state)
 {
 	home_start();
@@ -249,6 +354,8 @@ int main(void)
 		cmocka_unit_test(test_processes_share_a_stream),
 		cmocka_unit_test(test_a_closed_window_opens),
 		cmocka_unit_test(test_a_sleeper_hears_of_the_alert),
+		cmocka_unit_test(test_a_sleeper_is_not_held_to_anothers_mark),
+		cmocka_unit_test(test_a_look_at_another_connection_is_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -606,8 +606,9 @@ int tlsulp_close(int fd)
 	}
 	if (!fdtab_get(fd) || process_is_vfork_child()) {
 		readiness_forget(fd);
+		kind_forget(fd); /* before: another thread may get the number at once */
 		got = real.close(fd);
-		kind_forget(fd);
+		kind_forget(fd); /* after: another may have looked meanwhile */
 		return got;
 	}
 	conn_unsettle(fd, &g);

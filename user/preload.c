@@ -439,6 +439,11 @@ EXPORT int fclose(FILE *f)
 	return (ready(), streams_fclose(f));
 }
 
+EXPORT int pclose(FILE *f)
+{
+	return (ready(), streams_pclose(f));
+}
+
 EXPORT FILE *freopen(const char *path, const char *mode, FILE *f)
 {
 	return (ready(), streams_freopen(path, mode, f, 0));

@@ -40,7 +40,7 @@
 	X(epoll_create1) X(eventfd) X(eventfd_read) X(eventfd_write) X(open) X(openpty) \
 	X(forkpty) X(login_tty) X(unshare) X(close) X(close_range) X(closefrom) X(dup) \
 	X(dup2) X(dup3) X(fcntl) X(daemon) X(poll) X(ppoll) X(select) X(pselect) \
-	X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(epoll_pwait2) X(fdopen) X(fclose) \
+	X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(epoll_pwait2) X(fdopen) X(fclose) X(pclose) \
 	X(freopen) X(freopen64) X(fileno) X(vdprintf) X(aio_read) X(aio_read64) \
 	X(aio_write) X(aio_write64) X(lio_listio) X(lio_listio64) X(backtrace_symbols_fd) \
 	X(openlog) X(system) X(popen) X(wordexp) X(sigaction) X(signal) \

@@ -127,6 +127,20 @@ static int start_of(int in_fd, const off64_t *offset, off64_t *at)
 	return *at < 0 ? (errno == ESPIPE ? -EINVAL : -errno) : 0;
 }
 
+/* What an earlier call left would be waited for first, and for nothing. */
+static bool is_waiting_at_end(const struct conn *c, const struct file_source *f)
+{
+	char byte;
+
+	return c->session->tx.rest_len && !sys_call(SYS_pread64, f->fd, &byte, 1, f->at);
+}
+
+static ssize_t failed(int err)
+{
+	errno = -err;
+	return -1;
+}
+
 ssize_t sendfile_tls(struct conn *c, int fd, int in_fd, off64_t *offset, size_t count)
 {
 	struct file_source f = {
@@ -138,21 +152,23 @@ ssize_t sendfile_tls(struct conn *c, int fd, int in_fd, off64_t *offset, size_t 
 
 	if (!err)
 		err = kind_check(in_fd, KIND_FILE);
-	if (err) {
-		errno = -err;
-		return -1;
-	}
+	if (err)
+		return failed(err);
+	if (is_waiting_at_end(c, &f))
+		return 0;
 	f.source.origin = f.at;
 	f.source.left = count < COUNT_MAX ? count : COUNT_MAX;
+	if ((off64_t)f.source.left > INT64_MAX - f.at)
+		f.source.left = INT64_MAX - f.at;
 	if (c->session->tx.engine.zerocopy_ro)
 		map_pages(&f);
 	done = send_source(c, fd, &f.source, TRANSMIT_JOIN, 0);
 	if (done < 0 && errno == EFAULT && f.source.direct)
 		errno = EIO;
 	close_window(&f);
-	if (done > 0 && offset)
-		*offset = f.at;
-	else if (done > 0)
+	if (done > 0 && !offset)
 		lseek64(in_fd, f.at, SEEK_SET);
+	else if (done > 0 && fault_copy(offset, &f.at, sizeof(f.at)))
+		return failed(-EFAULT); /* as the kernel: the bytes are gone */
 	return done;
 }

@@ -261,13 +261,18 @@ static int leave_file(FILE *f)
 	return fd;
 }
 
-static int close_file(FILE *f)
+static int close_file(FILE *f, int (*by)(FILE *f))
 {
 	int fd = f ? real.fileno(f) : -1;
-	int got = real.fclose(f);
+	int got = by(f);
 
 	kind_forget(fd);
 	return got;
+}
+
+int streams_pclose(FILE *f)
+{
+	return close_file(f, real.pclose);
 }
 
 int streams_fclose(FILE *f)
@@ -277,7 +282,7 @@ int streams_fclose(FILE *f)
 	if (fd < 0) {
 		fd = leave_file(f);
 		if (fd < 0)
-			return close_file(f);
+			return close_file(f, real.fclose);
 		f->_fileno = -1; /* the number is ours to close */
 	}
 	real.fclose(f);
@@ -306,6 +311,7 @@ static FILE *reopen_ours(const char *path, const char *mode, FILE *f, int fd)
 FILE *streams_freopen(const char *path, const char *mode, FILE *f, int large)
 {
 	int fd = our_fd(f);
+	FILE *file;
 
 	if (fd >= 0)
 		return reopen_ours(path, mode, f, fd);
@@ -318,7 +324,10 @@ FILE *streams_freopen(const char *path, const char *mode, FILE *f, int large)
 			return NULL;
 		real.close(null);
 	}
-	return large ? real.freopen64(path, mode, f) : real.freopen(path, mode, f);
+	fd = real.fileno(f);
+	file = large ? real.freopen64(path, mode, f) : real.freopen(path, mode, f);
+	kind_forget(fd);
+	return file;
 }
 
 int streams_vdprintf(int fd, const char *format, va_list args)

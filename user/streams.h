@@ -12,6 +12,7 @@
 
 FILE *streams_fdopen(int fd, const char *mode);
 int streams_fclose(FILE *f);
+int streams_pclose(FILE *f);
 FILE *streams_freopen(const char *path, const char *mode, FILE *f, int large);
 int streams_fileno(FILE *f);
 int streams_vdprintf(int fd, const char *format, va_list args);

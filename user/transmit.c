@@ -69,8 +69,7 @@ void iov_source_init(struct iov_source *s, const struct iov_cursor *cursor)
 	s->source = (struct source){
 		.left = cursor->left, .fill = iov_fill, .direct = iov_direct, .accept = iov_accept
 	};
-	if (cursor->count)
-		s->source.origin = (uintptr_t)cursor->iov->iov_base + cursor->off;
+	s->source.origin = cursor->start;
 	s->cursor = s->ahead = *cursor;
 	s->ahead_at = 0;
 }
@@ -332,7 +331,7 @@ static void scatter(struct conn *c, struct batch *b, struct source *s, bool more
 	struct session_tx *tx = &c->session->tx;
 	size_t over = TLS_HEADER_LEN + tls_record_overhead(&tx->engine.keys);
 	uint8_t *payload = b->bytes + tls_record_prefix_len(&tx->engine.keys);
-	const uint8_t *end = b->bytes + SCRATCH_TX_SIZE;
+	const uint8_t *end = payload + SCRATCH_TX_SIZE; /* as fill_batch() counts */
 	struct iovec places[SCRATCH_RECORDS];
 	size_t at = 0, count = 0;
 	bool ends = true;

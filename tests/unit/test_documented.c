@@ -436,6 +436,40 @@ static void test_sendfile_stops_where_the_file_ends(void **state)
 	}
 }
 
+/* Nothing is to be sent: what an earlier call left need not go first. */
+static void test_sendfile_at_the_end_of_a_file_never_waits(void **state)
+{
+	int file = memfd_create("end", 0), fd[2];
+	off64_t at = 100;
+
+	raw_write(file, text, 100);
+	home_tx_pair(fd, V13, GCM, true);
+	while (tlsulp_send(fd[0], text, MIB, MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(tlsulp_sendfile(fd[0], file, &at, 1000), 0);
+	fcntl(fd[0], F_SETFL, O_NONBLOCK);
+	assert_int_equal(tlsulp_sendfile(fd[0], file, &at, 1000), 0);
+	assert_int_equal(at, 100);
+	close(file);
+	home_close(fd);
+}
+
+/* As Linux says: the bytes went out, and where the file goes on is not known. */
+static void test_sendfile_to_an_offset_that_cannot_be_written(void **state)
+{
+	off64_t *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int file = memfd_create("offset", 0), fd[2];
+
+	raw_write(file, text, 100);
+	home_tx_pair(fd, V13, GCM, true);
+	mprotect(at, 4096, PROT_READ);
+	assert_fails(tlsulp_sendfile(fd[0], file, at, 100), EFAULT);
+	assert_int_equal(tlsulp_recv(fd[1], plain, 200, 0), 100);
+	munmap(at, 4096);
+	close(file);
+	home_close(fd);
+}
+
 static void *read_slowly(void *arg)
 {
 	int fd = *(int *)arg;
@@ -964,6 +998,23 @@ static int readable(int fd)
 	return tlsulp_poll(&p, 1, 50);
 }
 
+/* SO_RCVLOWAT from before the key counts plaintext from then on, and one record ends the wait. */
+static void test_a_mark_from_before_the_key(void **state)
+{
+	int fd[2], mark = 1000;
+	uint8_t type;
+
+	home_tx_pair(fd, V13, GCM, false);
+	assert_int_equal(setsockopt(fd[1], SOL_SOCKET, SO_RCVLOWAT, &mark, sizeof(mark)), 0);
+	home_attach(fd[1]);
+	home_set_keys(fd[1], TLSULP_RX, V13, GCM, 1);
+	assert_int_equal(send_typed(fd[0], TLSULP_ALERT, text, 2, 0), 2);
+	assert_int_equal(readable(fd[1]), 1);
+	assert_int_equal(recv_typed(fd[1], got, 100, 0, &type, NULL), 2);
+	assert_int_equal(type, TLSULP_ALERT);
+	home_close(fd);
+}
+
 /* What the kernel's TCP_INQ is on for is no business of the program's. */
 static void test_tcp_inq_is_the_programs_own(void **state)
 {
@@ -1444,6 +1495,8 @@ int main(void)
 		cmocka_unit_test(test_bad_pointers_to_getsockopt),
 		cmocka_unit_test(test_a_mebibyte_of_sendfile_is_64_full_records),
 		cmocka_unit_test(test_sendfile_stops_where_the_file_ends),
+		cmocka_unit_test(test_sendfile_at_the_end_of_a_file_never_waits),
+		cmocka_unit_test(test_sendfile_to_an_offset_that_cannot_be_written),
 		cmocka_unit_test(test_a_blocking_sendfile_to_a_slow_reader),
 		cmocka_unit_test(test_a_number_may_become_another_kind_of_file),
 		cmocka_unit_test(test_sendfile_from_a_mapping),
@@ -1467,6 +1520,7 @@ int main(void)
 		cmocka_unit_test(test_control_records_without_room_stay),
 		cmocka_unit_test(test_a_call_never_mixes_types),
 		cmocka_unit_test(test_peeking_takes_nothing),
+		cmocka_unit_test(test_a_mark_from_before_the_key),
 		cmocka_unit_test(test_tcp_inq_is_the_programs_own),
 		cmocka_unit_test(test_a_peek_for_all_ends_with_the_stream),
 		cmocka_unit_test(test_a_key_update_pauses_reading),

@@ -21,7 +21,7 @@ __recvfrom_chk recvmsg recvmmsg poll __poll __poll_chk ppoll __ppoll_chk select 
 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd_read""".split()
 # Here the new program has the socket: its environment, or the shell's, is the program's own.
 PASSERS = """execv execvp execl execlp posix_spawn_file_actions_adddup2 system popen
-_IO_popen vfork __vfork""".split()
+_IO_popen pclose vfork __vfork""".split()
 CLOSERS = """close __close close_range closefrom dup2 __dup2 dup3 fclose _IO_fclose freopen
 freopen64 socket""".split()
 

@@ -238,14 +238,14 @@ static void test_a_sleeper_hears_of_the_alert(void **state)
 /* A reader asleep that a handler interrupts; its call goes on (SA_RESTART) when it is told to. */
 static struct restarted {
 	int fd;
-	volatile bool in_handler, go_on;
-	volatile ssize_t got;
+	int in_handler, go_on; /* atomic */
+	ssize_t got;
 } restarted;
 
 static void stay_in_handler(int sig)
 {
-	restarted.in_handler = true;
-	while (!restarted.go_on)
+	__atomic_store_n(&restarted.in_handler, 1, __ATOMIC_SEQ_CST);
+	while (!__atomic_load_n(&restarted.go_on, __ATOMIC_SEQ_CST))
 		;
 }
 
@@ -267,14 +267,14 @@ static pthread_t start_restarted(int fd)
 	pthread_create(&thread, NULL, read_restarted, NULL);
 	usleep(50000);
 	pthread_kill(thread, SIGUSR1);
-	while (!restarted.in_handler)
+	while (!__atomic_load_n(&restarted.in_handler, __ATOMIC_SEQ_CST))
 		usleep(1000);
 	return thread;
 }
 
 static void let_go_on(void)
 {
-	restarted.go_on = true;
+	__atomic_store_n(&restarted.go_on, 1, __ATOMIC_SEQ_CST);
 	usleep(50000);
 }
 

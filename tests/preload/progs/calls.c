@@ -549,6 +549,9 @@ static bool spawn_call(void)
 	} else if (ONE_OF("popen", "_IO_popen")) {
 		f = CALL(FILE * (*)(const char *, const char *), leak, "r");
 		CHECK(f && pclose(f) == 0);
+	} else if (is("pclose")) {
+		f = popen(leak, "r");
+		CHECK(f && CALL(int (*)(FILE *), f) == 0);
 	} else if (is("wordexp")) {
 		char text[80];
 

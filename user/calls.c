@@ -456,6 +456,13 @@ int tlsulp_shutdown(int fd, int how)
 
 /* ---- descriptors ---- */
 
+/* It is closed, or another file: what was known of it is no longer true. */
+static void forget_number(int fd)
+{
+	readiness_forget(fd);
+	kind_forget(fd);
+}
+
 /*
  * A vfork child has descriptors of its own and its parent's memory: there the
  * table stays as it is, and exec.c looks after the duplicates.
@@ -471,8 +478,7 @@ static int duplicated(int fd, int newfd)
 		exec_copied(c, newfd);
 	} else {
 		conn_forget(newfd);
-		readiness_forget(newfd);
-		kind_forget(newfd);
+		forget_number(newfd);
 		if (c) {
 			conn_add_fd(c, newfd);
 			streams_take(newfd);
@@ -512,8 +518,7 @@ static int dup_onto(int fd, int newfd, int flags)
 	got = real.dup3(fd, newfd, flags);
 	if (got < 0)
 		undo_replace(newfd);
-	readiness_forget(newfd);
-	kind_forget(newfd);
+	forget_number(newfd);
 	conn_settle(newfd, got < 0 ? NULL : c, &g);
 	if (c && got >= 0)
 		streams_take(newfd);
@@ -605,8 +610,7 @@ int tlsulp_close(int fd)
 		return -1;
 	}
 	if (!fdtab_get(fd) || process_is_vfork_child()) {
-		readiness_forget(fd);
-		kind_forget(fd); /* before: another thread may get the number at once */
+		forget_number(fd); /* before: another thread may get the number at once */
 		got = real.close(fd);
 		kind_forget(fd); /* after: another may have looked meanwhile */
 		return got;
@@ -707,8 +711,7 @@ static void std_replaced(void)
 {
 	for (int fd = 0; fd <= 2; fd++) {
 		conn_forget(fd);
-		readiness_forget(fd);
-		kind_forget(fd);
+		forget_number(fd);
 	}
 }
 
@@ -751,9 +754,8 @@ int call_new_fd(int fd)
 {
 	if (fd >= 0) {
 		conn_forget(fd);
-		readiness_forget(fd);
+		forget_number(fd);
 		readiness_new_number(fd);
-		kind_forget(fd);
 	}
 	return fd;
 }

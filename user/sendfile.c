@@ -101,7 +101,6 @@ static void file_accept(struct source *src, size_t n)
 
 	f->at += n;
 	f->there = 0;
-	src->left -= n;
 }
 
 /* What is mapped must be there: no more than the file has. A file of /proc says 0 and is read. */

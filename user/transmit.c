@@ -61,15 +61,15 @@ static void iov_accept(struct source *src, size_t n)
 		iov_seek(s, n);
 	s->ahead_at -= n;
 	iov_advance(&s->cursor, n);
-	src->left -= n;
 }
 
 void iov_source_init(struct iov_source *s, const struct iov_cursor *cursor)
 {
-	s->source = (struct source){
-		.left = cursor->left, .fill = iov_fill, .direct = iov_direct, .accept = iov_accept
-	};
-	s->source.origin = cursor->start;
+	s->source = (struct source){ .left = cursor->left,
+				     .fill = iov_fill,
+				     .direct = iov_direct,
+				     .accept = iov_accept,
+				     .origin = cursor->start };
 	s->cursor = s->ahead = *cursor;
 	s->ahead_at = 0;
 }
@@ -304,6 +304,7 @@ int transmit_filled(struct conn *c, int fd, size_t n)
 static void accept_bytes(struct source *s, size_t n)
 {
 	s->accept(s, n);
+	s->left -= n;
 	s->accepted += n;
 }
 

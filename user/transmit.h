@@ -20,7 +20,7 @@
  * they lie in one piece of the caller's memory, or NULL. scatter() brings, with one system call,
  * the first bytes not yet accepted to the places where fill() will be asked for them next, or less
  * of them: fill() sees to the rest. With a @count of 0 the places hold nothing any more. accept()
- * takes the first @n bytes for sent.
+ * moves on by @n bytes, which were sent; left and accepted are transmit()'s to change.
  */
 struct source {
 	size_t left;

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What was reached of what was aimed at, from bench/results/*.json, as Markdown.
 
-A ratio is the median of those of runs that followed each other. "both ends" is the CPU time of client and server together, "one end"
-that of the end which the row is about (the sender, the receiver, or the server program): the
-word before the semicolon is what the row is judged by. Where the ends are: bench/scenes.py.
+A ratio is the median of those of runs that followed each other. "both ends" is the CPU time of
+client and server together, "one end" that of the end which the row is about (the sender, the
+receiver, or the server program): the word before the semicolon is what the row is judged by.
+Where the ends are: bench/scenes.py.
 Nothing here fails.
 """
 import argparse

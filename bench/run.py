@@ -32,8 +32,7 @@ CONTENDERS = {
     "openssl30": ((), BUILD, "openssl"),
     "openssl35": (IN_DEBIAN13, BUILD13, "openssl"),
     "gnutls": ((), BUILD, "gnutls"),
-    "tlsulp13": ((*IN_DEBIAN13, str(BUILD13 / "tlsulp"), *UNDER_TLSULP[1:],
-                  *ENDS_UNDER_TLSULP[len(UNDER_TLSULP):]), BUILD13, "tlsulp"),
+    "tlsulp13": ((*IN_DEBIAN13, str(BUILD13 / "tlsulp"), *ENDS_UNDER_TLSULP[1:]), BUILD13, "tlsulp"),
 }
 # What OpenSSL's libcrypto finds without VAES and VPCLMULQDQ (leaf 7, ECX bits 9 and 10).
 # intel-ipsec-mb looks at the processor itself: there tlsulp has to take libcrypto.

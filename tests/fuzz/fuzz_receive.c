@@ -276,6 +276,20 @@ static void op_end(void)
 
 /* ---- the calls ---- */
 
+static void attach(int fd)
+{
+	must(!tlsulp_setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", 4));
+}
+
+static void set_rx_key(uint32_t seed)
+{
+	const struct tls_keys k = keys_seeded(m.version, m.cipher, seed);
+	uint8_t info[TLS_KEY_INFO_MAX];
+	size_t len = info_make(info, m.version, m.cipher, k.key, k.iv, 0);
+
+	must(!tlsulp_setsockopt(m.fd[1], SOL_TLS, TLSULP_RX, info, len));
+}
+
 /* EKEYEXPIRED comes when the last thing returned was a KeyUpdate, and only then. */
 static void next_key(void)
 {
@@ -283,7 +297,7 @@ static void next_key(void)
 	must(m.last && m.last->type == TLSULP_HANDSHAKE);
 	must(m.last != &m.records[m.at] || m.off == m.last->len);
 	must(m.open_gen < m.seal_gen);
-	home_set_keys(m.fd[1], TLSULP_RX, m.version, m.cipher, ++m.open_gen);
+	set_rx_key(++m.open_gen);
 }
 
 static void after_failure(void)
@@ -477,6 +491,7 @@ static int connect_pair(int fd[2])
 	if (fd[0] < 0 || connect(fd[0], (struct sockaddr *)&addr, sizeof(addr)))
 		return -1;
 	fd[1] = accept(listener, NULL, NULL);
+	must(fd[1] >= 0);
 	/* No TIME_WAIT: ports would run out. */
 	setsockopt(fd[0], SOL_SOCKET, SO_LINGER, &abort_it, sizeof(abort_it));
 	setsockopt(fd[0], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -533,7 +548,7 @@ static void op_options_elsewhere(void)
 
 	if (connect_pair(fd))
 		return;
-	home_attach(fd[1]);
+	attach(fd[1]);
 	for (int i = take8() % 8; i >= 0; i--) {
 		set_any(fd[1]);
 		get(fd[1], take8() % 8, take8() % 80, value);
@@ -613,10 +628,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	must(!pipe(m.pipe));
 	m.seal = keys_seeded(m.version, m.cipher, 1);
-	home_attach(m.fd[1]);
+	attach(m.fd[1]);
 	if (first & 0x10) /* what came before the key is read as records too */
 		op_valid();
-	home_set_keys(m.fd[1], TLSULP_RX, m.version, m.cipher, 1);
+	set_rx_key(1);
 	for (int i = 0; in_left && i < 200; i++)
 		ops[take8() % ARRAY_SIZE(ops)]();
 	drain();

@@ -21,6 +21,7 @@
 #include "user/sockopt.h"
 #include "user/splice.h"
 #include "user/stats.h"
+#include "user/tube.h"
 #include "user/uring.h"
 
 #include <errno.h>
@@ -388,15 +389,25 @@ int tlsulp_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
 
 /* ---- both ---- */
 
+static ssize_t plain_splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t len,
+			    unsigned int flags)
+{
+	ssize_t n = -EAGAIN;
+
+	if (!out_off)
+		n = tube_from_file(in, in_off, out, len);
+	return n >= 0 ? n : tube_splice(in, in_off, out, out_off, len, flags);
+}
+
 ssize_t tlsulp_splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t len,
 		      unsigned int flags)
 {
-	struct conn *to = pin_tx(out);
-	struct conn *from = to ? NULL : pin_rx(in);
+	struct conn *to = tube_is(out) ? NULL : pin_tx(out);
+	struct conn *from = to || tube_is(in) ? NULL : pin_rx(in);
 	struct conn *c = to ? to : from;
 
 	if (!c)
-		return real.splice(in, in_off, out, out_off, len, flags);
+		return plain_splice(in, in_off, out, out_off, len, flags);
 	if ((to && out_off) || (from && in_off)) {
 		errno = ESPIPE;
 		return unpin(c, -1);
@@ -538,9 +549,11 @@ static bool is_plain_dup(int fd, int newfd, int flags)
 	       (!fdtab_get(fd) && !fdtab_get(newfd)) || !is_open(fd) || process_is_vfork_child();
 }
 
-/* What this library keeps for itself gives way. */
+/* What this library keeps for itself gives way, and what it keeps of a pipe goes back. */
 static void make_room(int fd, int newfd)
 {
+	tube_leave(fd);
+	tube_leave(newfd);
 	if (parcel_hides(newfd) && fd != newfd && is_open(fd) && !process_is_vfork_child())
 		parcel_evade(newfd);
 }
@@ -588,7 +601,7 @@ int tlsulp_dup3(int fd, int newfd, int flags)
 	return got;
 }
 
-int call_fcntl(int fd, int cmd, void *arg)
+static int fcntl_number(int fd, int cmd, void *arg)
 {
 	bool dup = cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC;
 	bool begun = (dup || cmd == F_SETFD) && changes_begin(fd);
@@ -600,6 +613,32 @@ int call_fcntl(int fd, int cmd, void *arg)
 	return got;
 }
 
+/* What tells of a pipe's numbers, but neither gives nor takes its bytes, nor waits for them. */
+static bool leaves_bytes_alone(int cmd, void *arg)
+{
+	switch (cmd) {
+	case F_GETFD:
+	case F_SETFD:
+	case F_GETFL:
+	case F_GETPIPE_SZ:
+	case F_SETPIPE_SZ:
+		return true;
+	case F_SETFL:
+		return !((intptr_t)arg & (O_ASYNC | O_DIRECT));
+	default:
+		return false;
+	}
+}
+
+int call_fcntl(int fd, int cmd, void *arg)
+{
+	if (tube_is(fd) && !leaves_bytes_alone(cmd, arg))
+		tube_end(fd);
+	if (cmd == F_SETPIPE_SZ)
+		tube_resized(fd);
+	return fcntl_number(fd, cmd, arg);
+}
+
 int tlsulp_close(int fd)
 {
 	struct lock_guard g;
@@ -609,6 +648,7 @@ int tlsulp_close(int fd)
 		errno = EBADF;
 		return -1;
 	}
+	tube_leave(fd);
 	if (!fdtab_get(fd) || process_is_vfork_child()) {
 		forget_number(fd); /* before: another thread may get the number at once */
 		got = real.close(fd);
@@ -625,6 +665,7 @@ int tlsulp_close(int fd)
 /* All TLS sockets among these numbers; the rest is libc's to close. */
 static void close_ours(unsigned int first, unsigned int last)
 {
+	tube_leave_range(first, last);
 	if (!conn_count() || process_is_vfork_child())
 		return;
 	for (unsigned int fd = first; fd <= last && fd < (unsigned int)conn_fd_end(); fd++)
@@ -760,6 +801,18 @@ int call_new_fd(int fd)
 	return fd;
 }
 
+int call_pipe2(int fds[2], int flags)
+{
+	int got = real.pipe2(fds, flags);
+
+	if (!got) {
+		call_new_fd(fds[0]);
+		call_new_fd(fds[1]);
+		tube_new(fds, flags);
+	}
+	return got;
+}
+
 /* ---- wait ---- */
 
 int tlsulp_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
@@ -785,6 +838,7 @@ int tlsulp_pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
 
 int tlsulp_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
+	tube_leave(fd);
 	return readiness_epoll_ctl(epfd, op, fd, event);
 }
 
@@ -944,15 +998,47 @@ static bool syscall_on_socket(long number, long a, long b, long c, long d, long 
 	}
 }
 
+/* Calls that would find a pipe without what its tube holds, by their first arguments. */
+static void leave_tubes(long number, long a, long b, long c)
+{
+	switch (number) {
+	case SYS_splice:
+		return;
+#ifdef SYS_fork
+	case SYS_fork:
+	case SYS_vfork:
+	case SYS_poll:
+	case SYS_select:
+#endif
+	case SYS_clone:
+	case SYS_clone3:
+	case SYS_ppoll:
+	case SYS_pselect6:
+	case SYS_io_uring_setup:
+		tube_leave_all();
+		return;
+	case SYS_epoll_ctl:
+		tube_leave(c);
+		return;
+	case SYS_tee:
+		tube_leave(b);
+		tube_leave(a);
+		return;
+	default:
+		tube_leave(a);
+	}
+}
+
 long call_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	bool ulp = number == SYS_setsockopt && b == IPPROTO_TCP;
 	long result;
 
+	leave_tubes(number, a, b, c);
 	if (syscall_on_descriptors(number, a, b, c, &result))
 		return result;
-	if ((ulp || fdtab_get(a) || (number == SYS_splice && fdtab_get(c)) ||
-	     number == SYS_sendmsg || number == SYS_sendmmsg) &&
+	if ((ulp || fdtab_get(a) || number == SYS_splice || number == SYS_sendmsg ||
+	     number == SYS_sendmmsg) &&
 	    syscall_on_socket(number, a, b, c, d, e, f, &result))
 		return result;
 	return real.syscall(number, a, b, c, d, e, f);

@@ -26,6 +26,7 @@ int call_plain_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
 
 /* @fd came from the kernel as a new descriptor; returns it. */
 int call_new_fd(int fd);
+int call_pipe2(int fds[2], int flags);
 
 /* syscall() with a call that this library takes over on a TLS socket. */
 long call_syscall(long number, long a, long b, long c, long d, long e, long f);

@@ -15,6 +15,7 @@
 #include "user/signals.h"
 #include "user/stats.h"
 #include "user/streams.h"
+#include "user/tube.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -138,6 +139,7 @@ static void before_fork(void)
 {
 	struct lock_guard g;
 
+	tube_leave_all();
 	if (!conn_count() || process_is_vfork_child())
 		return;
 	handover_pack_few();
@@ -192,6 +194,7 @@ void conn_after_fork(void)
 		return;
 	forking = false;
 	pool_lock = (struct lock){ 0 };
+	tube_after_fork();
 	readiness_after_fork(true);
 	streams_after_fork();
 	parcel_after_fork();
@@ -226,7 +229,13 @@ struct conn *conn_pin(int fd)
 {
 	struct conn *c;
 
-	while ((c = fdtab_get(fd))) {
+	while ((c = fdtab_any(fd))) {
+		if (fdtab_is_tube(c)) {
+			tube_end(fd);
+			if (fdtab_any(fd) == c) /* a vfork child's number is another file */
+				return NULL;
+			continue;
+		}
 		if (c == FDTAB_MOVING)
 			sched_yield();
 		if (c == FDTAB_MOVING || !ref_unless_free(c))
@@ -456,6 +465,7 @@ int conn_make(int fd, struct arena *a, struct session *s)
 	struct conn *c = NULL;
 	int err = -ENOMEM;
 
+	tube_leave(fd);
 	lock_enter(&pool_lock, &g);
 	if (fdtab[fd])
 		err = -EEXIST;
@@ -693,7 +703,7 @@ void conn_forget(int fd)
 	struct lock_guard g;
 	struct conn *c;
 
-	if (__builtin_expect(!fdtab_get(fd), 1) || process_is_vfork_child())
+	if (__builtin_expect(!fdtab_any(fd), 1) || process_is_vfork_child())
 		return;
 	c = conn_pin(fd);
 	if (!c)
@@ -722,7 +732,7 @@ int conn_find_fd(const struct conn *c)
 void conn_each_fd(void (*visit)(int fd, struct conn *c))
 {
 	for (int fd = 0; conn_count() && fd < conn_fd_end(); fd++) {
-		struct conn *c = conn_pin(fd);
+		struct conn *c = fdtab_get(fd) ? conn_pin(fd) : NULL;
 
 		if (!c)
 			continue;

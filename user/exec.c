@@ -8,6 +8,7 @@
 #include "user/process.h"
 #include "user/real.h"
 #include "user/say.h"
+#include "user/tube.h"
 
 #include <errno.h>
 #include <string.h>
@@ -277,9 +278,16 @@ static int failed(int result, bool begun)
 	return result;
 }
 
+/* It may have the other end of a pipe. */
+static bool begin_program(void)
+{
+	tube_leave_all();
+	return exec_begin();
+}
+
 int exec_ve(const char *path, char *const argv[], char *const envp[])
 {
-	bool begun = exec_begin();
+	bool begun = begin_program();
 
 	before(conn_count() && loader_runs_in(AT_FDCWD, path, envp));
 	return failed(real.execve(path, argv, envp), begun);
@@ -287,7 +295,7 @@ int exec_ve(const char *path, char *const argv[], char *const envp[])
 
 int exec_vpe(const char *file, char *const argv[], char *const envp[])
 {
-	bool begun = exec_begin();
+	bool begun = begin_program();
 
 	before(conn_count() && loader_runs_in_found(file, envp));
 	return failed(real.execvpe(file, argv, envp), begun);
@@ -295,7 +303,7 @@ int exec_vpe(const char *file, char *const argv[], char *const envp[])
 
 int exec_f(int fd, char *const argv[], char *const envp[])
 {
-	bool begun = exec_begin();
+	bool begun = begin_program();
 
 	before(conn_count() && loader_runs_in_fd(fd, envp));
 	return failed(real.fexecve(fd, argv, envp), begun);
@@ -303,7 +311,7 @@ int exec_f(int fd, char *const argv[], char *const envp[])
 
 int exec_at(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-	bool begun = exec_begin();
+	bool begun = begin_program();
 
 	before(conn_count() &&
 	       ((flags & AT_EMPTY_PATH) && !*path ? loader_runs_in_fd(dirfd, envp)
@@ -316,6 +324,7 @@ pid_t (*exec_before_vfork(void))(void)
 	int saved = errno;
 
 	real_init();
+	tube_leave_all();
 	handover_pack_few();
 	errno = saved;
 	return real.vfork;
@@ -364,7 +373,7 @@ static int after_spawn(int result, bool begun, bool cancel)
 int exec_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 	       const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-	bool begun = exec_begin();
+	bool begun = begin_program();
 	int err;
 
 	before_spawn(conn_count() && loader_runs_in(AT_FDCWD, path, envp), actions);
@@ -376,7 +385,7 @@ int exec_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *a
 int exec_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 		const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-	bool begun = exec_begin();
+	bool begun = begin_program();
 	int err;
 
 	before_spawn(conn_count() && loader_runs_in_found(file, envp), actions);
@@ -393,7 +402,7 @@ static bool shell_loads(void)
 
 FILE *exec_popen(const char *command, const char *mode)
 {
-	bool begun = exec_begin();
+	bool begun = begin_program();
 	FILE *f;
 
 	before_spawn(shell_loads(), NULL);
@@ -404,7 +413,7 @@ FILE *exec_popen(const char *command, const char *mode)
 
 int exec_wordexp(const char *words, wordexp_t *expanded, int flags)
 {
-	bool begun = exec_begin();
+	bool begun = begin_program();
 
 	before_spawn(false, NULL);
 	return after_spawn(real.wordexp(words, expanded, flags), begun, true);

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -58,7 +57,7 @@ static ssize_t read_old(int fd, uint8_t *p, size_t n)
 
 	if ((real.fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY)
 		return -EINVAL;
-	if (ioctl(fd, FIONREAD, &queued))
+	if (real.ioctl(fd, FIONREAD, &queued))
 		return -errno;
 	if (queued)
 		return give_pages(fd, p, n);

@@ -4,11 +4,24 @@
 #include "user/conn.h"
 #include "user/readiness.h"
 #include "user/real.h"
+#include "user/tube.h"
 
 #include <errno.h>
 
 #define READ_EVENTS (POLLIN | POLLRDNORM)
 #define END_EVENTS (POLLERR | POLLHUP | POLLNVAL)
+
+/* A pipe that is asked about is no tube. Before there was a TLS socket no tube was in use. */
+static bool may_have_tubes(void)
+{
+	return conn_count() || tube_was_fed();
+}
+
+static void leave_polled(const struct pollfd *fds, nfds_t n)
+{
+	for (nfds_t i = 0; may_have_tubes() && i < n; i++)
+		tube_leave(fds[i].fd);
+}
 
 static bool wants_read(const struct pollfd *p)
 {
@@ -97,6 +110,7 @@ static int poll_ours(struct pollfd *fds, nfds_t n, const struct timespec *timeou
 int readiness_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
 		    const sigset_t *mask)
 {
+	leave_polled(fds, n);
 	if (!conn_count() || !any_of_ours(fds, n))
 		return real.ppoll(fds, n, timeout, mask);
 	return poll_ours(fds, n, timeout, mask);
@@ -106,12 +120,20 @@ int readiness_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
 	struct timespec t = { timeout_ms / 1000, timeout_ms % 1000 * 1000000l };
 
+	leave_polled(fds, n);
 	if (!conn_count() || !any_of_ours(fds, n))
 		return real.poll(fds, n, timeout_ms);
 	return poll_ours(fds, n, timeout_ms < 0 ? NULL : &t, NULL);
 }
 
 /* ---- select ---- */
+
+static void leave_selected(int n, const fd_set *r)
+{
+	for (int fd = 0; may_have_tubes() && r && fd < n && fd < FD_SETSIZE; fd++)
+		if (FD_ISSET(fd, r))
+			tube_leave(fd);
+}
 
 static bool select_has_ours(int n, const fd_set *r)
 {
@@ -168,6 +190,7 @@ static int select_ours(int n, fd_set *r, fd_set *w, fd_set *e, const struct time
 int readiness_pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout,
 		      const sigset_t *mask)
 {
+	leave_selected(n, r);
 	if (!conn_count() || n > FD_SETSIZE || !select_has_ours(n, r))
 		return real.pselect(n, r, w, e, timeout, mask);
 	return select_ours(n, r, w, e, timeout, mask);
@@ -179,6 +202,7 @@ int readiness_select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *tim
 	struct clock clock;
 	int got;
 
+	leave_selected(n, r);
 	if (!conn_count() || n > FD_SETSIZE || !select_has_ours(n, r))
 		return real.select(n, r, w, e, timeout);
 	if (timeout)

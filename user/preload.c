@@ -19,6 +19,7 @@
 #include "user/signals.h"
 #include "user/stats.h"
 #include "user/streams.h"
+#include "user/tube.h"
 #include "user/uring.h"
 
 #include <errno.h>
@@ -54,7 +55,10 @@ static inline void ready(void)
 		real_init();
 }
 
-#define OURS(fd) (ready(), __builtin_expect(fdtab_get(fd) != NULL, 0))
+/* Or a tube, which ends where the call finds no connection. */
+#define OURS(fd) (ready(), __builtin_expect(fdtab_any(fd) != NULL, 0))
+/* For what libc does by itself. */
+#define OURS_ALONE(fd) (OURS(fd) && (tube_leave(fd), fdtab_get(fd) != NULL))
 
 /* ---- send ---- */
 
@@ -187,6 +191,21 @@ EXPORT ssize_t splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t
 	return (ready(), tlsulp_splice(in, in_off, out, out_off, len, flags));
 }
 
+EXPORT ssize_t tee(int in, int out, size_t len, unsigned int flags)
+{
+	ready();
+	tube_leave(in);
+	tube_leave(out);
+	return real.tee(in, out, len, flags);
+}
+
+EXPORT ssize_t vmsplice(int fd, const struct iovec *iov, size_t count, unsigned int flags)
+{
+	ready();
+	tube_leave(fd);
+	return real.vmsplice(fd, iov, count, flags);
+}
+
 EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
 	return (ready(), tlsulp_setsockopt(fd, level, name, value, len));
@@ -257,6 +276,19 @@ EXPORT int fcntl64(int fd, int cmd, ...)
 	return (ready(), call_fcntl(fd, cmd, arg));
 }
 
+EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+	va_list args;
+	void *arg;
+
+	va_start(args, request);
+	arg = va_arg(args, void *);
+	va_end(args);
+	ready();
+	tube_leave(fd);
+	return real.ioctl(fd, request, arg);
+}
+
 EXPORT int daemon(int nochdir, int noclose)
 {
 	return (ready(), call_daemon(nochdir, noclose));
@@ -290,13 +322,7 @@ EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 
 EXPORT int pipe2(int fds[2], int flags)
 {
-	int got = (ready(), real.pipe2(fds, flags));
-
-	if (!got) {
-		call_new_fd(fds[0]);
-		call_new_fd(fds[1]);
-	}
-	return got;
+	return (ready(), call_pipe2(fds, flags));
 }
 
 EXPORT int pipe(int fds[2])
@@ -321,14 +347,14 @@ EXPORT int eventfd(unsigned int value, int flags)
 
 EXPORT int eventfd_read(int fd, eventfd_t *value)
 {
-	if (!OURS(fd))
+	if (!OURS_ALONE(fd))
 		return real.eventfd_read(fd, value);
 	return tlsulp_read(fd, value, sizeof(*value)) == sizeof(*value) ? 0 : -1;
 }
 
 EXPORT int eventfd_write(int fd, eventfd_t value)
 {
-	if (!OURS(fd))
+	if (!OURS_ALONE(fd))
 		return real.eventfd_write(fd, value);
 	return tlsulp_write(fd, &value, sizeof(value)) == sizeof(value) ? 0 : -1;
 }
@@ -493,7 +519,7 @@ EXPORT int __dprintf_chk(int fd, int flag, const char *format, ...)
 
 EXPORT void backtrace_symbols_fd(void *const *addresses, int n, int fd)
 {
-	if (OURS(fd))
+	if (OURS_ALONE(fd))
 		streams_backtrace(addresses, n, fd);
 	else
 		real.backtrace_symbols_fd(addresses, n, fd);
@@ -514,28 +540,28 @@ static int no_aio(void)
 
 EXPORT int aio_read(struct aiocb *cb)
 {
-	return OURS(cb->aio_fildes) ? no_aio() : real.aio_read(cb);
+	return OURS_ALONE(cb->aio_fildes) ? no_aio() : real.aio_read(cb);
 }
 
 EXPORT int aio_write(struct aiocb *cb)
 {
-	return OURS(cb->aio_fildes) ? no_aio() : real.aio_write(cb);
+	return OURS_ALONE(cb->aio_fildes) ? no_aio() : real.aio_write(cb);
 }
 
 EXPORT int aio_read64(struct aiocb64 *cb)
 {
-	return OURS(cb->aio_fildes) ? no_aio() : real.aio_read64(cb);
+	return OURS_ALONE(cb->aio_fildes) ? no_aio() : real.aio_read64(cb);
 }
 
 EXPORT int aio_write64(struct aiocb64 *cb)
 {
-	return OURS(cb->aio_fildes) ? no_aio() : real.aio_write64(cb);
+	return OURS_ALONE(cb->aio_fildes) ? no_aio() : real.aio_write64(cb);
 }
 
 EXPORT int lio_listio(int mode, struct aiocb *const list[], int n, struct sigevent *event)
 {
 	for (int i = 0; i < n; i++)
-		if (list[i] && OURS(list[i]->aio_fildes))
+		if (list[i] && OURS_ALONE(list[i]->aio_fildes))
 			return no_aio();
 	return (ready(), real.lio_listio(mode, list, n, event));
 }
@@ -543,7 +569,7 @@ EXPORT int lio_listio(int mode, struct aiocb *const list[], int n, struct sigeve
 EXPORT int lio_listio64(int mode, struct aiocb64 *const list[], int n, struct sigevent *event)
 {
 	for (int i = 0; i < n; i++)
-		if (list[i] && OURS(list[i]->aio_fildes))
+		if (list[i] && OURS_ALONE(list[i]->aio_fildes))
 			return no_aio();
 	return (ready(), real.lio_listio64(mode, list, n, event));
 }
@@ -669,6 +695,33 @@ EXPORT int execle(const char *path, const char *arg, ...)
 	return execve(path, argv, envp);
 }
 
+/* Children that pthread_atfork() does not tell of. */
+EXPORT pid_t _Fork(void);
+EXPORT pid_t _Fork(void)
+{
+	ready();
+	tube_leave_all();
+	if (real._Fork)
+		return real._Fork();
+	errno = ENOSYS;
+	return -1;
+}
+
+EXPORT int clone(int (*run)(void *), void *stack, int flags, void *arg, ...)
+{
+	void *more[3];
+	va_list args;
+
+	va_start(args, arg);
+	for (int i = 0; i < 3; i++)
+		more[i] = va_arg(args, void *);
+	va_end(args);
+	ready();
+	if (!(flags & CLONE_FILES)) /* no thread: it has descriptors of its own */
+		tube_leave_all();
+	return real.clone(run, stack, flags, arg, more[0], more[1], more[2]);
+}
+
 EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 		       const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
@@ -737,6 +790,7 @@ EXPORT ssize_t __read(int fd, void *buf, size_t n) ALIAS(read);
 EXPORT ssize_t __write(int fd, const void *buf, size_t n) ALIAS(write);
 EXPORT ssize_t __send(int fd, const void *buf, size_t n, int flags) ALIAS(send);
 EXPORT int __close(int fd) ALIAS(close);
+EXPORT int __clone(int (*run)(void *), void *stack, int flags, void *arg, ...) ALIAS(clone);
 EXPORT int __dup2(int fd, int newfd) ALIAS(dup2);
 EXPORT int __fcntl(int fd, int cmd, ...) ALIAS(fcntl64);
 EXPORT int __connect(int fd, const struct sockaddr *addr, socklen_t len) ALIAS(connect);

@@ -25,6 +25,7 @@ void real_init(void)
 	REAL_FUNCTIONS(X)
 	X(execveat)
 	X(pidfd_getfd)
+	X(_Fork)
 #undef X
 	__atomic_store_n(&real_ready, true, __ATOMIC_RELEASE);
 }

@@ -30,7 +30,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 #define LOWAT_UNSET 0
@@ -730,7 +729,7 @@ static bool is_all(int fd, size_t seen)
 {
 	int queued = 0;
 
-	return at_end(fd) && !ioctl(fd, FIONREAD, &queued) && (size_t)queued == seen;
+	return at_end(fd) && !real.ioctl(fd, FIONREAD, &queued) && (size_t)queued == seen;
 }
 
 /* What the queue has behind the kept record. */
@@ -861,7 +860,7 @@ bool receive_is_ready(struct conn *c, int fd)
 		}
 		return true;
 	}
-	if (!err && (queued >= 0 || !ioctl(fd, FIONREAD, &queued)) &&
+	if (!err && (queued >= 0 || !real.ioctl(fd, FIONREAD, &queued)) &&
 	    (size_t)queued >= receive_missing(rx)) {
 		receive_settle(c, fd, false); /* the header left the queue: the mark counted it */
 		return true;

@@ -10,6 +10,7 @@
 #include "user/process.h"
 #include "user/real.h"
 #include "user/say.h"
+#include "user/tube.h"
 
 #include <errno.h>
 #include <string.h>
@@ -186,7 +187,7 @@ ssize_t rights_sendmsg(int fd, const struct msghdr *user, int flags)
 	ssize_t n;
 	int saved;
 
-	if (!conn_count() || !user || fault_init())
+	if ((!conn_count() && !tube_was_fed()) || !user || fault_init())
 		return real.sendmsg(fd, user, flags);
 	o.n = o.ready = o.fds = o.end = 0;
 	o.keys = false;
@@ -211,7 +212,7 @@ int rights_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 	unsigned int done = 0, len;
 	ssize_t got = 0;
 
-	if (!conn_count() || !msgs)
+	if ((!conn_count() && !tube_was_fed()) || !msgs)
 		return real.sendmmsg(fd, msgs, n, flags);
 	for (; done < n; done++) {
 		got = rights_sendmsg(fd, &msgs[done].msg_hdr, flags);

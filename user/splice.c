@@ -4,16 +4,17 @@
 #include "user/asleep.h"
 #include "user/kind.h"
 #include "user/linger.h"
-#include "user/pipe.h"
 #include "user/recv.h"
 #include "user/scratch.h"
 #include "user/send.h"
+#include "user/tube.h"
 #include "user/wait.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 
 static ssize_t result(size_t done, int err)
 {
@@ -42,7 +43,7 @@ static ssize_t gather(struct conn *c, int in, size_t len)
 
 	if (!tx->open_buffer && !arena_buffer_take(c->arena, &tx->open_buffer))
 		return -ENOMEM;
-	got = pipe_read(in, arena_buffer(c->arena, tx->open_buffer) + tx->engine.open_len,
+	got = tube_read(in, arena_buffer(c->arena, tx->open_buffer) + tx->engine.open_len,
 			len < room ? len : room);
 	if (got > 0)
 		tx->engine.open_len += got;
@@ -60,10 +61,28 @@ static ssize_t pass(struct conn *c, int in, int fd, size_t len, int *err)
 
 	if (!room)
 		return -ENOMEM;
-	got = pipe_read(in, room, len < most ? len : most);
+	got = tube_read(in, room, len < most ? len : most);
 	if (got > 0)
 		*err = transmit_filled(c, fd, got);
 	return got;
+}
+
+/* What a tube holds, in records: bytes, and in *@err why no more of them. */
+static size_t pass_held(struct conn *c, int in, int fd, size_t len, bool more, int *err)
+{
+	struct tube_hold hold;
+	struct iov_cursor cursor;
+	struct iov_source source;
+	const uint8_t *text = tube_text(in, &len, &hold);
+	struct iovec iov = { (void *)text, len };
+
+	if (!text)
+		return 0;
+	iov_start(&cursor, &iov, 1, 0);
+	iov_source_init(&source, &cursor);
+	len = transmit(c, fd, &source.source, TRANSMIT_JOIN, more, err);
+	tube_taken(&hold, len);
+	return len;
 }
 
 /*
@@ -75,6 +94,7 @@ static int move(struct conn *c, int in, int fd, size_t len, bool more, size_t *d
 	struct session_tx *tx = &c->session->tx;
 	int err = transmit_rest(c, fd);
 	ssize_t got = 1;
+	size_t held;
 
 	*empty = false;
 	while (!err && got > 0 && *done < len) {
@@ -82,7 +102,13 @@ static int move(struct conn *c, int in, int fd, size_t len, bool more, size_t *d
 			err = transmit_open(c, fd, true);
 			continue;
 		}
-		if (!more && !tx->engine.open_len)
+		held = pass_held(c, in, fd, len - *done, more, &err);
+		*done += held;
+		if (held || err)
+			continue;
+		if (*done && tube_is_dry(in))
+			got = -EAGAIN;
+		else if (!more && !tx->engine.open_len)
 			got = pass(c, in, fd, len - *done, &err);
 		else
 			got = gather(c, in, len - *done);
@@ -131,7 +157,7 @@ ssize_t splice_to_tls(struct conn *c, int in, int fd, size_t len, unsigned int f
 	while (!err && len) {
 		err = move_in(c, in, fd, len, flags & SPLICE_F_MORE, &done, &empty, &rest, &asleep);
 		if (!err && empty && !done)
-			err = pipe_wait(in, POLLIN, flags & SPLICE_F_NONBLOCK);
+			err = tube_wait(in, POLLIN, flags & SPLICE_F_NONBLOCK);
 		else if (err == -EAGAIN && !wait_is_nonblocking(fd, socket_flags(flags)))
 			err = wait_writable(fd, &deadline);
 		else
@@ -158,11 +184,41 @@ struct outlet {
 /* Into the pipe: what it takes, or why it takes nothing. */
 static int pour(struct outlet *o, const uint8_t *p, size_t n)
 {
-	ssize_t put = pipe_write(o->pipe, p, n);
+	struct tube_hold hold;
+	size_t len = n;
+	uint8_t *room = tube_room(o->pipe, (uintptr_t)p, &len, &hold);
+	ssize_t put;
 
+	if (room) {
+		memcpy(room, p, len);
+		tube_filled(&hold, len);
+		put = len;
+	} else {
+		put = tube_write(o->pipe, p, n);
+	}
 	o->rq.done = put > 0 ? put : 0;
 	o->pipe_full = put == -EAGAIN;
 	return put > 0 || o->pipe_full ? RX_STOP : put;
+}
+
+/* Straight into a tube, with the result in *@err; false: the pipe is none. */
+static bool move_held(struct conn *c, int fd, struct outlet *o, int *err)
+{
+	struct tube_hold hold;
+	size_t len = o->len;
+	uint8_t *room = tube_room(o->pipe, 0, &len, &hold);
+	struct iovec iov = { room, len };
+
+	if (!room)
+		return false;
+	iov_start(&o->rq.cursor, &iov, 1, 0);
+	o->rq.borrows = false;
+	*err = receive(c, fd, &o->rq);
+	o->rq.borrows = true;
+	tube_filled(&hold, o->rq.done);
+	if (o->rq.done)
+		*err = RX_STOP;
+	return true;
 }
 
 /* Read as recv() would, or leave the text in scratch; what the pipe does not take goes back. */
@@ -176,6 +232,8 @@ static int move_read(struct conn *c, int fd, struct outlet *o)
 
 	if (!scratch)
 		return -ENOMEM;
+	if (move_held(c, fd, o, &err))
+		return err;
 	iov_start(&o->rq.cursor, &iov, 1, 0);
 	err = receive(c, fd, &o->rq);
 	got = o->rq.done;
@@ -227,7 +285,7 @@ static int wait_for_room(struct conn *c, int fd, struct asleep *asleep, int pipe
 		return err;
 	asleep_begin(asleep, c);
 	conn_leave_rx(c, &g);
-	return pipe_wait(pipe, POLLOUT, nonblock);
+	return tube_wait(pipe, POLLOUT, nonblock);
 }
 
 static ssize_t drain(struct conn *c, int fd, struct outlet *o, unsigned int flags,

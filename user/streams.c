@@ -7,6 +7,7 @@
 #include "user/lock.h"
 #include "user/process.h"
 #include "user/real.h"
+#include "user/tube.h"
 
 #include <errno.h>
 #include <execinfo.h>
@@ -122,6 +123,7 @@ static FILE *stream_new(int fd, const char *mode)
 
 FILE *streams_fdopen(int fd, const char *mode)
 {
+	tube_leave(fd);
 	return is_tcp(fd) ? stream_new(fd, mode) : real.fdopen(fd, mode);
 }
 
@@ -335,6 +337,7 @@ int streams_vdprintf(int fd, const char *format, va_list args)
 	char *text;
 	int n;
 
+	tube_leave(fd);
 	if (!fdtab_get(fd))
 		return real.vdprintf(fd, format, args);
 	n = vasprintf(&text, format, args);

@@ -7,7 +7,6 @@
 #include <netinet/in.h>
 #include <linux/tcp.h>
 #include <stddef.h>
-#include <sys/ioctl.h>
 
 /* The states of include/net/tcp_states.h in which nothing but data was written. */
 #define STATE_ESTABLISHED 1
@@ -43,7 +42,7 @@ static bool written_bytes(int fd, uint64_t *written)
 		return false;
 	for (int i = 0; i < TRIES; i++) {
 		/* A FIN counts as a byte: only states before ours was sent compare. */
-		if (ioctl(fd, SIOCOUTQ, &queued) || !acked_bytes(fd, &after, &state) ||
+		if (real.ioctl(fd, SIOCOUTQ, &queued) || !acked_bytes(fd, &after, &state) ||
 		    (state != STATE_ESTABLISHED && state != STATE_CLOSE_WAIT))
 			return false;
 		if (before == after) {

@@ -15,7 +15,7 @@ import wire
 TABLE = pathlib.Path(__file__).with_name("libc_names.txt")
 LIBRARIES = "libc.so.6 libpthread.so.0 librt.so.1 libanl.so.1 libutil.so.1 libdl.so.2 libresolv.so.2"
 SENDERS = """write __write writev pwritev2 pwritev64v2 send __send sendto sendmsg sendmmsg sendfile
-sendfile64 splice fdopen _IO_fdopen dprintf __dprintf_chk vdprintf __vdprintf_chk syscall""".split()
+sendfile64 splice tee vmsplice ioctl clone __clone _Fork fdopen _IO_fdopen dprintf __dprintf_chk vdprintf __vdprintf_chk syscall""".split()
 READERS = """read __read __read_chk readv preadv2 preadv64v2 recv __recv_chk recvfrom
 __recvfrom_chk recvmsg recvmmsg poll __poll __poll_chk ppoll __ppoll_chk select __select pselect
 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd_read""".split()

@@ -19,6 +19,7 @@
 #include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
@@ -95,6 +96,48 @@ static int file_with(const char *text)
 	return file;
 }
 
+static int has_two_bytes(void *pipe)
+{
+	int n;
+
+	return ioctl(*(int *)pipe, FIONREAD, &n) || n != 2;
+}
+
+/* A pipe that feeds records and holds what was spliced into it: the call finds that there. */
+static ssize_t held_in_a_pipe(void)
+{
+	int p[2], other[2], file = file_with("hello"), n = 0;
+	struct iovec iov = { "!", 1 };
+	char seen[4];
+
+	CHECK(!pipe(p) && !pipe(other));
+	CHECK(splice(file, NULL, p[1], NULL, 3, 0) == 3 && splice(p[0], NULL, fd, NULL, 3, 0) == 3);
+	CHECK(splice(file, NULL, p[1], NULL, 2, 0) == 2);
+	if (is("ioctl")) {
+		CHECK(CALL(int (*)(int, unsigned long, ...), p[0], FIONREAD, &n) == 0 && n == 2);
+	} else if (is("tee")) {
+		CHECK(CALL(ssize_t(*)(int, int, size_t, unsigned int), p[0], other[1], 9, 0) == 2);
+		CHECK(read(other[0], seen, 4) == 2 && !memcmp(seen, "lo", 2));
+	} else if (is("_Fork")) {
+		pid_t child = CALL(pid_t(*)(void), );
+
+		if (!child)
+			_exit(has_two_bytes(p));
+		CHECK(child > 0 && waitpid(child, &n, 0) == child && !n);
+	} else if (ONE_OF("clone", "__clone")) {
+		static char stack[65536] __attribute__((aligned(16)));
+		pid_t child = CALL(int (*)(int (*)(void *), void *, int, void *, ...),
+				   has_two_bytes, stack + sizeof(stack), SIGCHLD, p);
+
+		CHECK(child > 0 && waitpid(child, &n, 0) == child && !n);
+	} else {
+		CHECK(CALL(ssize_t(*)(int, const struct iovec *, size_t, unsigned int), p[1], &iov,
+			   1, 0) == 1);
+		CHECK(ioctl(p[0], FIONREAD, &n) == 0 && n == 3);
+	}
+	return 3 + splice(p[0], NULL, fd, NULL, 2, 0);
+}
+
 static bool sender(void)
 {
 	struct iovec iov[2] = { { "hel", 3 }, { "lo", 2 } };
@@ -121,7 +164,9 @@ static bool sender(void)
 	else if (is("splice")) {
 		CHECK(pipe(p) == 0 && write(p[1], "hello", 5) == 5);
 		n = splice(p[0], NULL, fd, NULL, 5, 0);
-	} else if (is("dprintf"))
+	} else if (ONE_OF("tee", "vmsplice", "ioctl", "clone", "__clone", "_Fork"))
+		n = held_in_a_pipe();
+	else if (is("dprintf"))
 		n = CALL(int (*)(int, const char *, ...), fd, "h%so", "ell");
 	else if (is("__dprintf_chk"))
 		n = CALL(int (*)(int, int, const char *, ...), fd, 1, "h%so", "ell");

@@ -326,16 +326,18 @@ void step_splice_out(int e)
 	struct there there;
 	struct model_result want;
 	size_t len = draw_size(40000);
-	int pipes[2], err;
+	int fresh[2], err;
+	bool keeps = one_in(2);
+	const int *pipes = keeps ? kept_pipe() : fresh;
 	ssize_t ret;
 
 	if (!can_read(e) || !len)
 		return;
 	there = link_there(!e);
 	want = model_splice(m, there.count, len);
-	if (pipe2(pipes, O_CLOEXEC))
+	if (!keeps && pipe2(fresh, O_CLOEXEC))
 		differ("no pipe: %s", error_name(errno));
-	note("end %d splice %zu to a pipe", e, len);
+	note("end %d splice %zu to %s pipe", e, len, keeps ? "the kept" : "a fresh");
 	ret = splice(any_fd(e), NULL, pipes[1], NULL, len, SPLICE_F_NONBLOCK);
 	err = ret < 0 ? errno : 0;
 	note_more(" -> %zd %s", ret, err ? error_name(err) : "");
@@ -349,9 +351,13 @@ void step_splice_out(int e)
 		if (read(pipes[0], room, sizeof(room)) != ret || !model_same(m, room, ret))
 			differ("other bytes in the pipe than the model's");
 		model_take(m, ret);
+		if (keeps)
+			end_kept_pipe();
 	}
-	close(pipes[0]);
-	close(pipes[1]);
+	if (!keeps) {
+		close(fresh[0]);
+		close(fresh[1]);
+	}
 }
 
 /* The room after the first @good bytes is not to be had: nothing is lost. */

@@ -202,26 +202,90 @@ void step_sendfile(int e)
 		differ("offset %lld, file at %lld", (long long)at, (long long)after);
 }
 
-void step_splice_in(int e)
+static int kept[2] = { -1, -1 };
+
+int *kept_pipe(void)
 {
-	size_t have = draw_size(60000), len = one_in(2) ? have : draw_size(CALL_MAX);
+	if (kept[0] < 0 && pipe2(kept, O_CLOEXEC))
+		differ("no pipe: %s", error_name(errno));
+	return kept;
+}
+
+void end_kept_pipe(void)
+{
+	close(kept[0]);
+	close(kept[1]);
+	kept[0] = kept[1] = -1;
+}
+
+/* What the call left in the pipe is what comes out of it. */
+static void check_left(const int *pipes, const uint8_t *p, size_t n)
+{
+	static uint8_t left[60000];
+
+	if (n && (read(pipes[0], left, sizeof(left)) != (ssize_t)n || memcmp(left, p, n)))
+		differ("other bytes are left in the pipe");
+}
+
+/* From @pipes, which have @have bytes at @p: true if none of them is left. */
+static bool splice_in(int e, const int *pipes, uint8_t *p, size_t have)
+{
+	size_t len = one_in(2) ? have : draw_size(CALL_MAX), left;
 	struct model_call call = { .flags = one_in(3) ? MSG_MORE : 0 };
-	int pipes[2], flags = SPLICE_F_NONBLOCK | (call.flags ? SPLICE_F_MORE : 0);
+	int flags = SPLICE_F_NONBLOCK | (call.flags ? SPLICE_F_MORE : 0);
 	ssize_t ret;
 
-	if (!fits(e, have) || w->dir[e].ended || !have || !len)
-		return;
+	len += !len;
 	call.len = have < len ? have : len;
+	note("end %d splice %zu of %zu in %s pipe, flags %#x", e, len, have,
+	     pipes == kept ? "the kept" : "a fresh", flags);
+	ret = splice(pipes[0], NULL, any_fd(e), NULL, len, flags);
+	left = have - (ret > 0 ? ret : 0);
+	if (ret > 0 && (size_t)ret < call.len && !has_room(e, call.len))
+		call.len = ret; /* what came out of the pipe is in records, ended or full */
+	check_sent(e, &call, p, ret);
+	check_left(pipes, p + have - left, left);
+	return !left;
+}
+
+static void splice_in_fresh(int e, size_t have)
+{
+	int pipes[2];
+
 	fill_drawn(text, have);
 	if (pipe2(pipes, O_CLOEXEC) || write(pipes[1], text, have) != (ssize_t)have)
 		differ("no pipe: %s", error_name(errno));
-	note("end %d splice %zu of %zu in the pipe, flags %#x", e, len, have, flags);
-	ret = splice(pipes[0], NULL, any_fd(e), NULL, len, flags);
-	if (ret > 0 && (size_t)ret < call.len && !has_room(e, call.len))
-		call.len = ret; /* what came out of the pipe is in records, ended or full */
-	check_sent(e, &call, text, ret);
+	splice_in(e, pipes, text, have);
 	close(pipes[0]);
 	close(pipes[1]);
+}
+
+static bool splice_in_kept(int e, size_t have)
+{
+	off64_t at = draw(FILE_SIZE - 60000), from = at;
+
+	if (splice(open_file(), &from, kept_pipe()[1], NULL, have, 0) != (ssize_t)have)
+		differ("less of the file went into the pipe");
+	if (splice_in(e, kept, file + at, have))
+		return true;
+	end_kept_pipe();
+	return false;
+}
+
+void step_splice_in(int e)
+{
+	bool keeps = one_in(2), again = true;
+
+	for (int n = keeps ? 8 : 1; n && again; n--) {
+		size_t have = draw_size(one_in(2) ? 60000 : 2000);
+
+		if (!fits(e, have) || w->dir[e].ended || !have)
+			return;
+		if (keeps)
+			again = splice_in_kept(e, have);
+		else
+			splice_in_fresh(e, have);
+	}
 }
 
 /* ---- records of other types ---- */

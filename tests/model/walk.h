@@ -93,6 +93,9 @@ struct there {
 
 struct there link_there(int dir);
 size_t key_struct(int dir, uint32_t generation, uint64_t seq, uint8_t *info);
+/* A pipe that stays, for calls of splice() alone; end_kept_pipe() after any other call. */
+int *kept_pipe(void);
+void end_kept_pipe(void);
 bool has_room(int dir, size_t more); /* the socket surely takes so much */
 
 /* ---- the steps ---- */

@@ -651,15 +651,21 @@ static int next_record(struct conn *c, int fd, struct rx_request *rq)
 	return err ? err : give_held(c, fd, rq);
 }
 
-/* An error that comes after data belongs to the next call. */
-static int defer_error(struct session_rx *rx, struct rx_request *rq, int err)
+void receive_defer(struct conn *c, int err)
 {
+	c->session->rx.pending_error = err;
+	count_hidden(&c->session->rx);
+}
+
+/* An error that comes after data belongs to the next call. */
+static int defer_error(struct conn *c, struct rx_request *rq, int err)
+{
+	const struct session_rx *rx = &c->session->rx;
+
 	if (err >= 0 || !rq->done || err == -EAGAIN || rx->engine.error || rx->engine.paused)
 		return err;
-	if (err != -EFAULT && err != -EIO) {
-		rx->pending_error = err;
-		count_hidden(rx);
-	}
+	if (err != -EFAULT && err != -EIO)
+		receive_defer(c, err);
 	return RX_STOP;
 }
 
@@ -669,7 +675,7 @@ int receive(struct conn *c, int fd, struct rx_request *rq)
 
 	while (!err && rq->cursor.left)
 		err = next_record(c, fd, rq);
-	return defer_error(&c->session->rx, rq, err);
+	return defer_error(c, rq, err);
 }
 
 /* ---- MSG_PEEK ---- */
@@ -854,10 +860,8 @@ bool receive_is_ready(struct conn *c, int fd)
 	switch_inq_on(rx, fd);
 	err = need_header(c, fd, &queued);
 	if (err && err != -EAGAIN) {
-		if (err < 0) {
-			rx->pending_error = err;
-			count_hidden(rx);
-		}
+		if (err < 0)
+			receive_defer(c, err);
 		return true;
 	}
 	if (!err && (queued >= 0 || !real.ioctl(fd, FIONREAD, &queued)) &&

@@ -51,6 +51,9 @@ enum {
  */
 int receive(struct conn *c, int fd, struct rx_request *rq);
 
+/* A socket error that came after data: the next call reports it. */
+void receive_defer(struct conn *c, int err);
+
 /* Nothing of a record is here, and nothing to report: all depends on the queue. */
 bool receive_is_idle(const struct session_rx *rx);
 

@@ -108,6 +108,17 @@ static int look_at_front(struct conn *c, int fd, struct rx_request *rq, struct r
 	return err;
 }
 
+/* Bytes were moved: what the wait for more met is for the next call. */
+static void defer(struct conn *c, int fd, int err)
+{
+	struct conn_guard g;
+
+	if (err >= 0 || err == -EINTR || err == -EAGAIN || conn_enter_rx(c, fd, &g))
+		return;
+	receive_defer(c, err);
+	conn_leave_rx(c, &g);
+}
+
 static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, struct recv_call *call)
 {
 	struct rx_request start = *rq;
@@ -125,8 +136,11 @@ static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, struct re
 			return err;
 		else
 			err = wait_for(c, fd, call->want, &deadline, &call->asleep);
-		if (err)
+		if (err) {
+			if (rq->done)
+				defer(c, fd, err);
 			return err;
+		}
 		number = asleep_number(c, fd);
 		if (number != fd)
 			rq->front.len = 0; /* it may have been another connection's queue */

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -21,6 +22,7 @@ struct side {
 	int fd, peer;
 	bool tls;
 	struct tls_keys k;
+	pthread_t late;
 	char log[LOG_MAX];
 };
 
@@ -88,6 +90,24 @@ static void peer_closes(struct side *s)
 	close(s->peer);
 	s->peer = -1;
 	settle();
+}
+
+static void *resets_late(void *side)
+{
+	settle();
+	peer_resets(side);
+	return NULL;
+}
+
+/* While the program sleeps in its next call. */
+static void peer_resets_late(struct side *s)
+{
+	assert_int_equal(pthread_create(&s->late, NULL, resets_late, s), 0);
+}
+
+static void peer_is_late(struct side *s)
+{
+	assert_int_equal(pthread_join(s->late, NULL), 0);
 }
 
 /* ---- what the program does ---- */
@@ -192,6 +212,9 @@ static const struct {
 	{ "reset, poll", { peer_resets, do_poll, do_error, do_recv, do_send, do_poll } },
 	{ "data, reset", { peer_says, peer_resets, do_recv, do_recv, do_recv, do_send } },
 	{ "data, reset, all", { peer_says, peer_resets, do_recv_all, do_recv, do_recv } },
+	{ "data, all, reset",
+	  { peer_says, peer_resets_late, do_recv_all, peer_is_late, do_recv, do_recv, do_send } },
+	{ "all, reset", { peer_resets_late, do_recv_all, peer_is_late, do_recv, do_send } },
 	{ "close, send", { peer_closes, do_send, do_send, do_send, do_recv, do_recv } },
 	{ "data, close", { peer_says, peer_closes, do_recv, do_recv, do_send, do_send } },
 	{ "stall, timeouts", { set_timeouts, do_recv, do_recv_now, do_fill, do_send, do_poll } },

@@ -9,9 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -22,11 +24,15 @@ static bool is_old(void)
 	return __atomic_load_n(&no_nowait, __ATOMIC_RELAXED);
 }
 
-static bool is_unknown(ssize_t done)
+/* A FIFO in a file system may refuse it where pipes do not. */
+static bool is_unknown(int fd, ssize_t done)
 {
+	struct statfs fs;
+
 	if (done >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS))
 		return false;
-	__atomic_store_n(&no_nowait, true, __ATOMIC_RELAXED);
+	if (!fstatfs(fd, &fs) && fs.f_type == PIPEFS_MAGIC)
+		__atomic_store_n(&no_nowait, true, __ATOMIC_RELAXED);
 	return true;
 }
 
@@ -48,6 +54,24 @@ static ssize_t give_pages(int fd, void *p, size_t n)
 	return done < 0 ? -errno : done;
 }
 
+/* By a pipe of our own, which splice() fills without waiting. */
+static ssize_t read_by_way(int fd, uint8_t *p, size_t n)
+{
+	ssize_t moved, got = 0;
+	int own[2];
+
+	if (real.pipe2(own, O_CLOEXEC))
+		return -errno;
+	moved = sys_call(SYS_splice, fd, NULL, own[1], NULL, n, SPLICE_F_NONBLOCK);
+	if (moved < 0)
+		moved = -errno;
+	while (got < moved) /* all of it is there */
+		got += sys_call(SYS_read, own[0], p + got, moved - got);
+	sys_call(SYS_close, own[0]);
+	sys_call(SYS_close, own[1]);
+	return moved;
+}
+
 /* vmsplice() out of a pipe copies; with an end open for both ways it would go the other way. */
 static ssize_t read_old(int fd, uint8_t *p, size_t n)
 {
@@ -56,7 +80,7 @@ static ssize_t read_old(int fd, uint8_t *p, size_t n)
 	int queued = 0;
 
 	if ((real.fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY)
-		return -EINVAL;
+		return read_by_way(fd, p, n);
 	if (real.ioctl(fd, FIONREAD, &queued))
 		return -errno;
 	if (queued)
@@ -88,7 +112,7 @@ ssize_t pipe_read(int fd, uint8_t *p, size_t n)
 	if (is_old())
 		return read_old(fd, p, n);
 	got = sys_call(SYS_preadv2, fd, &iov, 1, -1L, -1L, RWF_NOWAIT);
-	if (is_unknown(got))
+	if (is_unknown(fd, got))
 		return read_old(fd, p, n);
 	return got < 0 ? -errno : got;
 }
@@ -101,7 +125,7 @@ ssize_t pipe_write(int fd, const uint8_t *p, size_t n)
 	if (is_old())
 		return write_old(fd, p, n);
 	put = sys_call(SYS_pwritev2, fd, &iov, 1, -1L, -1L, RWF_NOWAIT);
-	if (is_unknown(put))
+	if (is_unknown(fd, put))
 		return write_old(fd, p, n);
 	return put < 0 ? -errno : put;
 }

@@ -112,12 +112,15 @@ static int set_kernel_ulp(int fd, const void *value, socklen_t len)
 
 static int set_ulp(int fd, const void *value, socklen_t len)
 {
+	struct conn *c = conn_pin(fd); /* waits, if it is being closed */
 	enum session_home home;
 	int err;
 
-	if (fdtab_get(fd))
+	if (c) {
+		conn_unpin(c);
 		return result(is_tls_name(value, len) || kernel_knows(value, len) ? -EEXIST
 										  : -ENOENT);
+	}
 	if (!is_tls_name(value, len))
 		return set_kernel_ulp(fd, value, len);
 	home = home_at_attach();

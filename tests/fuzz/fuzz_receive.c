@@ -12,6 +12,7 @@
 #include "tests/unit/unit.h"
 
 #include "tests/unit/home.h"
+#include "user/calls.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -487,10 +488,10 @@ static int connect_pair(int fd[2])
 	int one = 1;
 
 	getsockname(listener, (struct sockaddr *)&addr, &len);
-	fd[0] = socket(AF_INET, SOCK_STREAM, 0);
+	fd[0] = call_new_fd(socket(AF_INET, SOCK_STREAM, 0));
 	if (fd[0] < 0 || connect(fd[0], (struct sockaddr *)&addr, sizeof(addr)))
 		return -1;
-	fd[1] = accept(listener, NULL, NULL);
+	fd[1] = call_new_fd(accept(listener, NULL, NULL));
 	must(fd[1] >= 0);
 	/* No TIME_WAIT: ports would run out. */
 	setsockopt(fd[0], SOL_SOCKET, SO_LINGER, &abort_it, sizeof(abort_it));
@@ -555,7 +556,7 @@ static void op_options_elsewhere(void)
 		tlsulp_send(fd[1], text, take8(), MSG_NOSIGNAL | (take8() & 1 ? MSG_MORE : 0));
 		tlsulp_recv(fd[1], value, take8() % 80, 0);
 	}
-	close(fd[0]);
+	tlsulp_close(fd[0]);
 	tlsulp_close(fd[1]);
 }
 
@@ -626,7 +627,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	m.seal_gen = m.open_gen = 1;
 	if (connect_pair(m.fd))
 		return 0;
-	must(!pipe(m.pipe));
+	must(!call_pipe2(m.pipe, 0));
 	m.seal = keys_seeded(m.version, m.cipher, 1);
 	attach(m.fd[1]);
 	if (first & 0x10) /* what came before the key is read as records too */
@@ -635,10 +636,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int i = 0; in_left && i < 200; i++)
 		ops[take8() % ARRAY_SIZE(ops)]();
 	drain();
-	close(m.fd[0]);
+	tlsulp_close(m.fd[0]);
 	tlsulp_close(m.fd[1]);
-	close(m.pipe[0]);
-	close(m.pipe[1]);
+	tlsulp_close(m.pipe[0]);
+	tlsulp_close(m.pipe[1]);
 	return 0;
 }
 

@@ -19,22 +19,13 @@
 #include <unistd.h>
 
 #include "tests/unit/home.h"
+#include "tests/unit/pipes.h"
 
 #define V13 TLSULP_VERSION_1_3
 #define GCM TLSULP_AES_GCM_128
 #define PIPE_SIZE 65536
 
 static uint8_t text[200000], got[200000];
-
-static ssize_t into(int pipe, int sock, size_t n, unsigned int flags)
-{
-	return tlsulp_splice(pipe, NULL, sock, NULL, n, flags);
-}
-
-static ssize_t out_of(int sock, int pipe, size_t n, unsigned int flags)
-{
-	return tlsulp_splice(sock, NULL, pipe, NULL, n, flags);
-}
 
 static void close_pipe(int pipes[2])
 {

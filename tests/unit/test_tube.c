@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "tests/unit/home.h"
+#include "tests/unit/pipes.h"
 #include "user/calls.h"
 #include "user/streams.h"
 #include "user/tube.h"
@@ -27,16 +28,6 @@
 #define HELD 5000
 
 static uint8_t text[300000], got[300000];
-
-static ssize_t into(int pipe, int sock, size_t n, unsigned int flags)
-{
-	return tlsulp_splice(pipe, NULL, sock, NULL, n, flags);
-}
-
-static ssize_t out_of(int sock, int pipe, size_t n, unsigned int flags)
-{
-	return tlsulp_splice(sock, NULL, pipe, NULL, n, flags);
-}
 
 /* Bytes that the kernel has. */
 static int in_kernel(int pipe)

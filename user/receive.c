@@ -837,13 +837,16 @@ bool receive_is_hidden(const struct session_rx *rx)
 /* TCP_INQ spares an ioctl(FIONREAD), which takes the socket's lock once more, a look. */
 static void switch_inq_on(struct session_rx *rx, int fd)
 {
+	static bool unknown; /* before Linux 4.18 */
 	socklen_t len = sizeof(rx->inq_program);
 	int one = 1;
 
-	if (rx->inq || real.getsockopt(fd, IPPROTO_TCP, TCP_INQ, &rx->inq_program, &len) ||
-	    real.setsockopt(fd, IPPROTO_TCP, TCP_INQ, &one, sizeof(one)))
+	if (rx->inq || __atomic_load_n(&unknown, __ATOMIC_RELAXED))
 		return;
-	rx->inq = true;
+	if (real.getsockopt(fd, IPPROTO_TCP, TCP_INQ, &rx->inq_program, &len))
+		__atomic_store_n(&unknown, errno == ENOPROTOOPT, __ATOMIC_RELAXED);
+	else
+		rx->inq = !real.setsockopt(fd, IPPROTO_TCP, TCP_INQ, &one, sizeof(one));
 }
 
 bool receive_is_ready(struct conn *c, int fd)

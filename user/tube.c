@@ -368,7 +368,7 @@ static struct tube *go_inside(int fd)
 	return t;
 }
 
-static void come_back(struct tube *t, ssize_t moved)
+static void come_back(struct tube *t, ssize_t moved, bool feeds)
 {
 	struct lock_guard g;
 
@@ -377,22 +377,12 @@ static void come_back(struct tube *t, ssize_t moved)
 	lock_enter(&t->lock, &g);
 	t->inside--;
 	t->queued += moved;
-	leave(t, &g);
-}
-
-/* Where the bytes go decides where the next ones wait. */
-static void feeds(struct tube *t, bool records)
-{
-	if (!t || __atomic_load_n(&t->feeds, __ATOMIC_RELAXED) == records)
-		return;
-	__atomic_store_n(&t->feeds, records, __ATOMIC_RELAXED);
-	if (records)
+	/* Where bytes went decides where the next ones wait. */
+	if (moved < 0)
+		__atomic_store_n(&t->feeds, feeds, __ATOMIC_RELAXED);
+	if (moved < 0 && feeds)
 		__atomic_store_n(&was_fed, true, __ATOMIC_RELAXED);
-}
-
-bool tube_was_fed(void)
-{
-	return __atomic_load_n(&was_fed, __ATOMIC_RELAXED);
+	leave(t, &g);
 }
 
 ssize_t tube_splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t len,
@@ -408,10 +398,8 @@ ssize_t tube_splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t l
 	to = go_inside(out);
 	n = real.splice(in, in_off, out, out_off, len, flags);
 	saved = errno;
-	if (n > 0)
-		feeds(from, false);
-	come_back(from, n > 0 ? -n : 0);
-	come_back(to, n > 0 ? n : 0);
+	come_back(from, n > 0 ? -n : 0, false);
+	come_back(to, n > 0 ? n : 0, false);
 	errno = saved;
 	return n;
 }
@@ -421,9 +409,7 @@ ssize_t tube_read(int fd, uint8_t *p, size_t n)
 	struct tube *t = go_inside(fd);
 	ssize_t got = pipe_read(fd, p, n);
 
-	if (got > 0)
-		feeds(t, true);
-	come_back(t, got > 0 ? -got : 0);
+	come_back(t, got > 0 ? -got : 0, true);
 	return got;
 }
 
@@ -432,7 +418,7 @@ ssize_t tube_write(int fd, const uint8_t *p, size_t n)
 	struct tube *t = go_inside(fd);
 	ssize_t put = pipe_write(fd, p, n);
 
-	come_back(t, put > 0 ? put : 0);
+	come_back(t, put > 0 ? put : 0, false);
 	return put;
 }
 
@@ -441,6 +427,11 @@ int tube_wait(int fd, short events, bool nonblock)
 	struct tube *t = go_inside(fd);
 	int err = pipe_wait(fd, events, nonblock);
 
-	come_back(t, 0);
+	come_back(t, 0, false);
 	return err;
+}
+
+bool tube_was_fed(void)
+{
+	return __atomic_load_n(&was_fed, __ATOMIC_RELAXED);
 }

@@ -6,6 +6,7 @@
 #include "tests/unit/unit.h"
 
 #include "tests/unit/home.h"
+#include "user/conn.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -256,6 +257,31 @@ static void test_the_number_is_used_again(void **state)
 	close(s.peer);
 }
 
+/* As between a close's system call and its return: the kernel may have given the number away. */
+static void *closes_slowly(void *fd)
+{
+	struct lock_guard g;
+
+	conn_unsettle(*(int *)fd, &g);
+	usleep(30000);
+	conn_settle(*(int *)fd, NULL, &g);
+	return NULL;
+}
+
+static void test_a_new_socket_on_a_number_that_is_being_closed(void **state)
+{
+	pthread_t thread;
+	int fd[2];
+
+	home_connect(fd);
+	assert_int_equal(pthread_create(&thread, NULL, closes_slowly, &fd[0]), 0);
+	while (fdtab_get(fd[0]) != FDTAB_MOVING)
+		usleep(100);
+	home_attach(fd[0]);
+	pthread_join(thread, NULL);
+	home_close(fd);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -264,6 +290,7 @@ int main(void)
 		cmocka_unit_test(test_closed_under_splice),
 		cmocka_unit_test(test_closed_under_send),
 		cmocka_unit_test(test_the_number_is_used_again),
+		cmocka_unit_test(test_a_new_socket_on_a_number_that_is_being_closed),
 	};
 
 	home_start();

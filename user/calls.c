@@ -635,7 +635,7 @@ int call_fcntl(int fd, int cmd, void *arg)
 	if (tube_is(fd) && !leaves_bytes_alone(cmd, arg))
 		tube_end(fd);
 	if (cmd == F_SETPIPE_SZ)
-		tube_resized(fd);
+		return tube_resize(fd, arg);
 	return fcntl_number(fd, cmd, arg);
 }
 
@@ -781,8 +781,12 @@ pid_t call_forkpty(int *master, char *name, const struct termios *termios,
 
 int call_pidfd_getfd(int pidfd, int fd, unsigned int flags)
 {
-	int got = call_new_fd(sys_call(SYS_pidfd_getfd, pidfd, fd, flags));
-	uint64_t cookie = got >= 0 ? cookie_of(got) : 0;
+	uint64_t cookie;
+	int got;
+
+	tube_leave_all(); /* it may be our own */
+	got = call_new_fd(sys_call(SYS_pidfd_getfd, pidfd, fd, flags));
+	cookie = got >= 0 ? cookie_of(got) : 0;
 
 	if (!cookie)
 		return got;
@@ -1014,6 +1018,8 @@ static void leave_tubes(long number, long a, long b, long c)
 	case SYS_clone3:
 	case SYS_ppoll:
 	case SYS_pselect6:
+	case SYS_execveat:
+	case SYS_io_submit:
 	case SYS_io_uring_setup:
 		tube_leave_all();
 		return;

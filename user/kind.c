@@ -5,12 +5,16 @@
 #include "user/process.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 
 #define LOOKING 0xff /* somebody asks the kernel */
+#define IN_MEMORY 0x10 /* or'ed to KIND_FILE */
+#define KIND(look) ((look)&0x0f)
 
 static uint8_t kinds[FDTAB_SIZE];
 static int kinds_end; /* one more than the largest number that was ever looked at */
@@ -24,22 +28,30 @@ static void reach(int fd)
 		;
 }
 
-static enum kind ask(int fd)
+static bool is_in_memory(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
+static uint8_t ask(int fd)
 {
 	struct stat st;
 
 	if (fstat(fd, &st))
 		return KIND_UNKNOWN;
-	if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
+	if (S_ISREG(st.st_mode))
+		return is_in_memory(fd) ? KIND_FILE | IN_MEMORY : KIND_FILE;
+	if (S_ISBLK(st.st_mode))
 		return KIND_FILE;
 	return S_ISFIFO(st.st_mode) ? KIND_PIPE : KIND_OTHER;
 }
 
 /* Known from now on, unless the number is closed meanwhile. A vfork child has its own numbers. */
-static enum kind look(int fd)
+static uint8_t look(int fd)
 {
-	uint8_t looking = LOOKING;
-	enum kind kind;
+	uint8_t looking = LOOKING, kind;
 
 	if ((unsigned int)fd >= FDTAB_SIZE || process_is_vfork_child())
 		return ask(fd);
@@ -51,14 +63,25 @@ static enum kind look(int fd)
 	return kind;
 }
 
+/* What is known of it, or 0. */
+static uint8_t known(int fd)
+{
+	return (unsigned int)fd < FDTAB_SIZE ? __atomic_load_n(&kinds[fd], __ATOMIC_RELAXED) : 0;
+}
+
 int kind_check(int fd, enum kind kind)
 {
 	enum kind now;
 
-	if ((unsigned int)fd < FDTAB_SIZE && __atomic_load_n(&kinds[fd], __ATOMIC_RELAXED) == kind)
+	if (KIND(known(fd)) == kind)
 		return 0;
-	now = look(fd);
+	now = KIND(look(fd));
 	return now == kind ? 0 : now == KIND_UNKNOWN ? -EBADF : -EINVAL;
+}
+
+bool kind_is_in_memory(int fd)
+{
+	return known(fd) == (KIND_FILE | IN_MEMORY);
 }
 
 void kind_forget(int fd)

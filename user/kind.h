@@ -8,6 +8,8 @@
 #ifndef TLSULP_KIND_H
 #define TLSULP_KIND_H
 
+#include <stdbool.h>
+
 enum kind {
 	KIND_UNKNOWN, /* not open */
 	KIND_OTHER,
@@ -17,6 +19,9 @@ enum kind {
 
 /* 0: @fd is of this kind; -EINVAL: it is not; -EBADF: it is not open. */
 int kind_check(int fd, enum kind kind);
+
+/* After kind_check(@fd, KIND_FILE): is it a file of a tmpfs, which is read without waiting? */
+bool kind_is_in_memory(int fd);
 
 /* The number was closed, or became another file: after that. */
 void kind_forget(int fd);

@@ -2,6 +2,7 @@
 /* poll and select: the kernel's answer, less what is not true. */
 #include "user/clock.h"
 #include "user/conn.h"
+#include "user/fault.h"
 #include "user/readiness.h"
 #include "user/real.h"
 #include "user/tube.h"
@@ -11,16 +12,18 @@
 #define READ_EVENTS (POLLIN | POLLRDNORM)
 #define END_EVENTS (POLLERR | POLLHUP | POLLNVAL)
 
-/* A pipe that is asked about is no tube. Before there was a TLS socket no tube was in use. */
-static bool may_have_tubes(void)
+/*
+ * A pipe that is asked about is no tube. Before there was a TLS socket the program's memory is not
+ * looked at, as it may be bad: then any pipe may be the one.
+ */
+static bool has_tubes(void)
 {
-	return conn_count() || tube_was_fed();
-}
-
-static void leave_polled(const struct pollfd *fds, nfds_t n)
-{
-	for (nfds_t i = 0; may_have_tubes() && i < n; i++)
-		tube_leave(fds[i].fd);
+	if (__builtin_expect(!tube_any(), 1))
+		return false;
+	if (fault_is_ready())
+		return true;
+	tube_leave_all();
+	return false;
 }
 
 static bool wants_read(const struct pollfd *p)
@@ -28,12 +31,28 @@ static bool wants_read(const struct pollfd *p)
 	return (p->events & READ_EVENTS) && fdtab_get(p->fd);
 }
 
+static bool scan(const struct pollfd *fds, nfds_t n)
+{
+	bool ours = false;
+
+	for (nfds_t i = 0; i < n; i++) {
+		tube_leave(fds[i].fd);
+		ours |= wants_read(&fds[i]);
+	}
+	return ours;
+}
+
+/* Is any of them ours? Bad memory is the kernel's to find. */
 static bool any_of_ours(const struct pollfd *fds, nfds_t n)
 {
-	for (nfds_t i = 0; i < n; i++)
-		if (wants_read(&fds[i]))
-			return true;
-	return false;
+	bool tubes = has_tubes(), ours;
+	sigjmp_buf jump;
+
+	if ((!tubes && !conn_count()) || !fault_guarded(jump))
+		return false;
+	ours = scan(fds, n);
+	fault_done();
+	return ours;
 }
 
 static bool add_hidden(struct pollfd *fds, nfds_t n)
@@ -110,8 +129,7 @@ static int poll_ours(struct pollfd *fds, nfds_t n, const struct timespec *timeou
 int readiness_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
 		    const sigset_t *mask)
 {
-	leave_polled(fds, n);
-	if (!conn_count() || !any_of_ours(fds, n))
+	if (!any_of_ours(fds, n))
 		return real.ppoll(fds, n, timeout, mask);
 	return poll_ours(fds, n, timeout, mask);
 }
@@ -120,27 +138,51 @@ int readiness_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
 	struct timespec t = { timeout_ms / 1000, timeout_ms % 1000 * 1000000l };
 
-	leave_polled(fds, n);
-	if (!conn_count() || !any_of_ours(fds, n))
+	if (!any_of_ours(fds, n))
 		return real.poll(fds, n, timeout_ms);
 	return poll_ours(fds, n, timeout_ms < 0 ? NULL : &t, NULL);
 }
 
 /* ---- select ---- */
 
-static void leave_selected(int n, const fd_set *r)
+/* It may be larger than libc's type for it. */
+static bool scan_set(int n, const unsigned long *words)
 {
-	for (int fd = 0; may_have_tubes() && r && fd < n && fd < FD_SETSIZE; fd++)
-		if (FD_ISSET(fd, r))
-			tube_leave(fd);
+	int bits = 8 * sizeof(*words);
+	bool ours = false;
+
+	for (int fd = 0; fd < n; fd++) {
+		if (!(words[fd / bits] & 1ul << fd % bits))
+			continue;
+		tube_leave(fd);
+		ours |= fdtab_get(fd) != NULL;
+	}
+	return ours;
 }
 
-static bool select_has_ours(int n, const fd_set *r)
+static bool set_has_ours(int n, const void *set)
 {
-	for (int fd = 0; r && fd < n; fd++)
-		if (FD_ISSET(fd, r) && fdtab_get(fd))
-			return true;
-	return false;
+	sigjmp_buf jump;
+	bool ours;
+
+	if (!set || !fault_guarded(jump))
+		return false;
+	ours = scan_set(n, set);
+	fault_done();
+	return ours;
+}
+
+static bool select_has_ours(int n, const fd_set *r, const fd_set *w, const fd_set *e)
+{
+	bool tubes = has_tubes();
+
+	if (!tubes && !conn_count())
+		return false;
+	if (tubes) {
+		set_has_ours(n, w);
+		set_has_ours(n, e);
+	}
+	return set_has_ours(n, r) && n <= FD_SETSIZE;
 }
 
 /* Descriptors that the program asks about become one poll; the answers go back into the sets. */
@@ -190,8 +232,7 @@ static int select_ours(int n, fd_set *r, fd_set *w, fd_set *e, const struct time
 int readiness_pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout,
 		      const sigset_t *mask)
 {
-	leave_selected(n, r);
-	if (!conn_count() || n > FD_SETSIZE || !select_has_ours(n, r))
+	if (!select_has_ours(n, r, w, e))
 		return real.pselect(n, r, w, e, timeout, mask);
 	return select_ours(n, r, w, e, timeout, mask);
 }
@@ -202,8 +243,7 @@ int readiness_select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *tim
 	struct clock clock;
 	int got;
 
-	leave_selected(n, r);
-	if (!conn_count() || n > FD_SETSIZE || !select_has_ours(n, r))
+	if (!select_has_ours(n, r, w, e))
 		return real.select(n, r, w, e, timeout);
 	if (timeout)
 		t = (struct timespec){ timeout->tv_sec, timeout->tv_usec * 1000l };

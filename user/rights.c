@@ -180,6 +180,21 @@ static ssize_t send_with_parcels(int fd, const struct msghdr *user, int flags, s
 	return real.sendmsg(fd, &msg, flags);
 }
 
+/*
+ * Who gets a pipe finds its bytes there. With connections list_conns() looks at each number; else
+ * what may bring numbers ends all tubes.
+ */
+static void leave_tubes(const struct msghdr *user)
+{
+	struct msghdr msg;
+
+	if (!tube_any() || conn_count())
+		return;
+	if (user && fault_is_ready() && (fault_copy(&msg, user, sizeof(msg)) || !msg.msg_control))
+		return;
+	tube_leave_all();
+}
+
 ssize_t rights_sendmsg(int fd, const struct msghdr *user, int flags)
 {
 	struct outgoing o;
@@ -187,7 +202,8 @@ ssize_t rights_sendmsg(int fd, const struct msghdr *user, int flags)
 	ssize_t n;
 	int saved;
 
-	if ((!conn_count() && !tube_was_fed()) || !user || fault_init())
+	leave_tubes(user);
+	if (!conn_count() || !user || fault_init())
 		return real.sendmsg(fd, user, flags);
 	o.n = o.ready = o.fds = o.end = 0;
 	o.keys = false;
@@ -212,7 +228,8 @@ int rights_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 	unsigned int done = 0, len;
 	ssize_t got = 0;
 
-	if ((!conn_count() && !tube_was_fed()) || !msgs)
+	leave_tubes(NULL);
+	if (!conn_count() || !msgs)
 		return real.sendmmsg(fd, msgs, n, flags);
 	for (; done < n; done++) {
 		got = rights_sendmsg(fd, &msgs[done].msg_hdr, flags);

@@ -7,6 +7,7 @@
 
 #include "user/lock.h"
 #include "user/real.h"
+#include "user/tube.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -121,6 +122,7 @@ int exec_system(const char *command)
 	struct shell s;
 	int status, err;
 
+	tube_leave_all(); /* the shell may have the other end of a pipe */
 	if (!command || !conn_count())
 		return real.system(command);
 	begin(&s);

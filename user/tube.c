@@ -13,17 +13,21 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #define TUBES_MAX 1024
 #define TEXT_MAX 65536u /* a pipe's usual size; not more than the pipe has room for */
 #define TEXT_MAP (TEXT_MAX + SCRATCH_PAGE)
 
 struct tube {
-	struct lock lock;
+	struct lock lock; /* first: tube_new() leaves it as it is */
+	uint8_t *text; /* the same */
 	int fd[2]; /* to read, to write; the numbers are in fdtab as long as it is one */
 	bool gone; /* it is none any more, but calls are inside */
 	bool feeds; /* what came out of it last went into records */
@@ -33,7 +37,6 @@ struct tube {
 	dev_t dev; /* of the pipe, asked for with cap */
 	ino_t ino;
 	size_t at, n; /* text + at: n bytes */
-	uint8_t *text;
 	struct tube *next_free;
 };
 
@@ -41,7 +44,8 @@ static struct tube tubes[TUBES_MAX];
 static uint32_t tubes_top; /* of them were in use at some time */
 static struct tube *free_list;
 static struct lock list_lock; /* free_list, tubes_top's writers */
-static bool was_fed;
+static uint32_t live; /* tubes */
+static bool none_any_more; /* another process has these numbers */
 
 static struct conn *entry_of(const struct tube *t)
 {
@@ -103,6 +107,8 @@ static bool is_same_pipe(const struct tube *t)
 /* The pipe is empty and has room for all; it is not, if somebody wrote to it past this library. */
 static void flush(struct tube *t)
 {
+	bool is_enlarged = false;
+
 	if (t->n && !is_same_pipe(t)) {
 		say("descriptor %d, a pipe, was closed past libtlsulp: %zu bytes in it are lost. "
 		    "Close it with close().",
@@ -113,7 +119,10 @@ static void flush(struct tube *t)
 		ssize_t put = pipe_write(t->fd[1], t->text + t->at, t->n);
 		struct pollfd room = { t->fd[1], POLLOUT, 0 };
 
-		if (put == -EAGAIN) {
+		if (put == -EAGAIN && !is_enlarged) {
+			is_enlarged = true;
+			real.fcntl(t->fd[1], F_SETPIPE_SZ, 2 * TEXT_MAX);
+		} else if (put == -EAGAIN) {
 			sys_call(SYS_ppoll, &room, 1, NULL, NULL, 0);
 		} else if (put < 0) {
 			t->n = 0; /* nobody can read it any more */
@@ -129,6 +138,7 @@ static void end(struct tube *t)
 {
 	flush(t);
 	t->gone = true;
+	__atomic_sub_fetch(&live, 1, __ATOMIC_RELAXED);
 	for (int i = 0; i < 2; i++) {
 		struct conn *entry = entry_of(t);
 
@@ -144,9 +154,10 @@ void tube_new(const int fd[2], int flags)
 	struct lock_guard g;
 	struct tube *t;
 
-	if ((unsigned int)fd[0] >= FDTAB_SIZE || (unsigned int)fd[1] >= FDTAB_SIZE ||
-	    (flags & O_DIRECT) || process_is_vfork_child())
-		return;
+	if (fd[0] >= FDTAB_SIZE || fd[1] >= FDTAB_SIZE || fd[0] <= STDERR_FILENO ||
+	    fd[1] <= STDERR_FILENO || (flags & O_DIRECT) ||
+	    __atomic_load_n(&none_any_more, __ATOMIC_RELAXED) || process_is_vfork_child())
+		return; /* libc itself uses the first three */
 	lock_enter(&list_lock, &g);
 	t = free_list;
 	if (t)
@@ -157,8 +168,11 @@ void tube_new(const int fd[2], int flags)
 	if (!t)
 		return;
 	lock_enter(&t->lock, &g);
-	*t = (struct tube){ .lock = t->lock, .fd = { fd[0], fd[1] }, .text = t->text };
-	for (int i = 0; i < 2; i++) {
+	memset(&t->fd, 0, sizeof(*t) - offsetof(struct tube, fd));
+	t->fd[0] = fd[0];
+	t->fd[1] = fd[1];
+	__atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
+	for (int i = 0; i < 2 && !t->gone; i++) {
 		struct conn *none = NULL;
 
 		if (!__atomic_compare_exchange_n(&fdtab[fd[i]], &none, entry_of(t), false,
@@ -216,16 +230,30 @@ void tube_after_fork(void)
 	}
 }
 
-void tube_resized(int fd)
+int tube_resize(int fd, void *size)
 {
 	struct lock_guard g;
 	struct tube *t = enter(fd, &g);
+	int got;
 
 	if (!t)
-		return;
+		return real.fcntl(fd, F_SETPIPE_SZ, size);
 	flush(t);
+	got = real.fcntl(fd, F_SETPIPE_SZ, size);
 	t->cap = 0;
 	leave(t, &g);
+	return got;
+}
+
+bool tube_any(void)
+{
+	return __atomic_load_n(&live, __ATOMIC_RELAXED);
+}
+
+void tube_never_again(void)
+{
+	__atomic_store_n(&none_any_more, true, __ATOMIC_RELAXED);
+	tube_leave_all();
 }
 
 /* ---- bytes in the text ---- */
@@ -336,6 +364,7 @@ ssize_t tube_from_file(int in, off64_t *offset, int out, size_t n)
 {
 	off64_t at = 0;
 	struct tube_hold h;
+	struct iovec iov;
 	uint8_t *room;
 	ssize_t got;
 
@@ -345,7 +374,9 @@ ssize_t tube_from_file(int in, off64_t *offset, int out, size_t n)
 	room = tube_room(out, at, &n, &h);
 	if (!room)
 		return -EAGAIN;
-	got = offset ? sys_call(SYS_pread64, in, room, n, at) : sys_call(SYS_read, in, room, n);
+	iov = (struct iovec){ room, n };
+	got = sys_call(SYS_preadv2, in, &iov, 1, offset ? at : -1l, 0l,
+		       kind_is_in_memory(in) ? 0 : RWF_NOWAIT);
 	at += got > 0 ? got : 0;
 	if (got > 0 && offset && fault_copy(offset, &at, sizeof(at)))
 		got = -1;
@@ -380,8 +411,6 @@ static void come_back(struct tube *t, ssize_t moved, bool feeds)
 	/* Where bytes went decides where the next ones wait. */
 	if (moved < 0)
 		__atomic_store_n(&t->feeds, feeds, __ATOMIC_RELAXED);
-	if (moved < 0 && feeds)
-		__atomic_store_n(&was_fed, true, __ATOMIC_RELAXED);
 	leave(t, &g);
 }
 
@@ -429,9 +458,4 @@ int tube_wait(int fd, short events, bool nonblock)
 
 	come_back(t, 0, false);
 	return err;
-}
-
-bool tube_was_fed(void)
-{
-	return __atomic_load_n(&was_fed, __ATOMIC_RELAXED);
 }

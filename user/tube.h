@@ -50,14 +50,17 @@ static inline void tube_leave(int fd)
 void tube_leave_all(void);
 void tube_leave_range(unsigned int first, unsigned int last);
 
-/* Has any ever been of use? */
-bool tube_was_fed(void);
+/* Is there any? */
+bool tube_any(void);
+
+/* Another process has the same numbers from now on: no pipe is one any more. */
+void tube_never_again(void);
 
 /* In the child of a fork that tube_leave_all() could not come before. */
 void tube_after_fork(void);
 
-/* The pipe's size is about to change. */
-void tube_resized(int fd);
+/* fcntl(@fd, F_SETPIPE_SZ, @size), of whatever. */
+int tube_resize(int fd, void *size);
 
 /*
  * Place for up to *@n bytes to come; @origin is where they come from, an address or a file
@@ -80,8 +83,8 @@ void tube_taken(struct tube_hold *h, size_t n);
 bool tube_is_dry(int fd);
 
 /*
- * Bytes of @in, a file, at *@offset (NULL: where it stands) into the tube @out. Bytes, 0 (the
- * file's end), or -EAGAIN: it is no tube now, or not to be had so.
+ * Bytes of @in, a file, at *@offset (NULL: where it stands) into the tube @out, without waiting.
+ * Bytes, 0 (the file's end), or -EAGAIN: it is no tube now, or not to be had so.
  */
 ssize_t tube_from_file(int in, off64_t *offset, int out, size_t n);
 

@@ -8,7 +8,7 @@ import pytest
 
 import wire
 
-WAYS = "clone fork forkpty vfork spawn system popen wordexp exec daemon".split()
+WAYS = "clone fork forkpty vfork spawn system popen wordexp exec daemon system-later".split()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -19,4 +19,8 @@ def test_a_new_process_finds_what_the_pipe_holds(run, way):
         done = subprocess.run(run.command("pipes", peer.port, way), capture_output=True,
                               timeout=wire.TIMEOUT, check=False)
         assert done.returncode == 0, done.stderr.decode()
-        assert peer.ended(1, end=None).text() == b"helok"
+        if way == "system-later":
+            assert peer.ended(1, end=None).text() == b"hel"
+            assert peer.ended(2, end=None).text() == b"ok"
+        else:
+            assert peer.ended(1, end=None).text() == b"helok"

@@ -125,6 +125,75 @@ static void test_more_joins_what_is_held(void **state)
 	home_close(fd);
 }
 
+/* ---- before the first TLS socket ---- */
+
+/* Bad memory is the kernel's to find, also later. */
+static void bad_questions(void)
+{
+	assert_fails(tlsulp_poll((struct pollfd *)bad_page(), 1, 0), EFAULT);
+	assert_fails(tlsulp_select(5, (fd_set *)bad_page(), NULL, NULL, NULL), EFAULT);
+	assert_fails(tlsulp_sendmsg(-1, (struct msghdr *)bad_page(), 0), EBADF);
+}
+
+/* Who was asked about then may wait still. */
+static void test_questions_before_the_first_connection(void **state)
+{
+	struct pollfd asked = { -1, POLLIN, 0 };
+	struct timeval now = { 0, 0 };
+	struct msghdr msg = { 0 };
+	int pipes[2];
+	fd_set none;
+
+	FD_ZERO(&none);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(call_pipe2(pipes, 0), 0);
+		assert_true(tube_is(pipes[0]) && tube_is(pipes[1]));
+		asked.fd = pipes[0];
+		if (i == 0)
+			tlsulp_poll(&asked, 1, 0);
+		else if (i == 1)
+			tlsulp_select(1, &none, NULL, NULL, &now);
+		else if (i == 2)
+			tlsulp_sendmsg(-1, &msg, 0);
+		else
+			bad_questions();
+		assert_false(tube_is(pipes[0]) || tube_is(pipes[1]));
+		tlsulp_close(pipes[0]);
+		tlsulp_close(pipes[1]);
+	}
+}
+
+static void test_bad_questions(void **state)
+{
+	int fd[2], pipes[2];
+
+	loop_open(fd);
+	fed_pipe(pipes, fd);
+	bad_questions();
+	home_close(fd);
+	bad_questions();
+	assert_true(tube_is(pipes[0]));
+	close_pipe(pipes);
+}
+
+/* libc itself may use the first three numbers. */
+static void test_the_first_three_numbers(void **state)
+{
+	int status;
+	pid_t child = fork();
+
+	if (!child) {
+		int pipes[2];
+
+		close(0);
+		close(1);
+		_exit(call_pipe2(pipes, 0) || pipes[0] || pipes[1] != 1 || tube_is(0) ||
+		      tube_is(1));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 /* ---- what ends it ---- */
 
 struct ending {
@@ -190,6 +259,16 @@ static void act_pselect(int pipes[2])
 	FD_ZERO(&r);
 	FD_SET(pipes[0], &r);
 	assert_int_equal(tlsulp_pselect(pipes[0] + 1, &r, NULL, NULL, NULL, NULL), 1);
+}
+
+/* A set of more numbers than libc's type has, with the other end. */
+static void act_select_room(int pipes[2])
+{
+	unsigned long set[4096 / (8 * sizeof(long))] = { 0 };
+	struct timeval now = { 0, 0 };
+
+	set[pipes[1] / (8 * sizeof(long))] = 1ul << pipes[1] % (8 * sizeof(long));
+	tlsulp_select(4096, NULL, (fd_set *)set, NULL, &now);
 }
 
 static void act_epoll(int pipes[2])
@@ -335,6 +414,23 @@ static void act_system_call(int pipes[2])
 	assert_int_equal(call_syscall(SYS_read, pipes[0], (long)got, sizeof(got), 0, 0, 0), HELD);
 }
 
+/* io_uring and aio may poll it, pidfd_getfd() may copy it; none of them has to succeed. */
+static void act_io_submit(int pipes[2])
+{
+	call_syscall(SYS_io_submit, 0, 0, 0, 0, 0, 0);
+}
+
+static void act_own_copy(int pipes[2])
+{
+	int pidfd = syscall(SYS_pidfd_open, getpid(), 0);
+	int fd = call_pidfd_getfd(pidfd, pipes[0], 0);
+
+	if (fd >= 0)
+		assert_int_equal(in_kernel(fd), HELD);
+	close(fd);
+	close(pidfd);
+}
+
 static void act_sigio(int pipes[2])
 {
 	assert_int_equal(call_fcntl(pipes[0], F_SETFL, (void *)(long)O_ASYNC), 0);
@@ -354,6 +450,7 @@ static const struct ending endings[] = {
 	{ "ppoll", act_ppoll, false },
 	{ "select", act_select, false },
 	{ "pselect", act_pselect, false },
+	{ "select for room", act_select_room, false },
 	{ "epoll", act_epoll, false },
 	{ "dup", act_dup, false },
 	{ "F_DUPFD", act_dupfd, false },
@@ -367,6 +464,8 @@ static const struct ending endings[] = {
 	{ "fdopen", act_stream, true },
 	{ "dprintf", act_print, true },
 	{ "syscall", act_system_call, true },
+	{ "io_submit", act_io_submit, false },
+	{ "pidfd_getfd", act_own_copy, false },
 	{ "O_ASYNC", act_sigio, false },
 	{ "recv", act_rights_of_a_socket, false },
 };
@@ -732,6 +831,79 @@ static void test_threads(void **state)
 		two_threads(4 << 20, i & 1);
 }
 
+static bool enough;
+static int first_number, last_number;
+
+static void *ends_at_random(void *seed)
+{
+	unsigned int s = (uintptr_t)seed;
+
+	while (!__atomic_load_n(&enough, __ATOMIC_RELAXED))
+		tube_leave(first_number + rand_r(&s) % (last_number - first_number + 1));
+	return NULL;
+}
+
+/* Others make calls on the numbers while these are given out and taken away. */
+static void test_pipes_come_and_go(void **state)
+{
+	pthread_t threads[2];
+	int pipes[2];
+
+	assert_int_equal(call_pipe2(pipes, 0), 0);
+	first_number = pipes[0];
+	last_number = pipes[1];
+	close_pipe(pipes);
+	enough = false;
+	for (uintptr_t i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, ends_at_random, (void *)(i + 1));
+	for (int i = 0; i < 30000; i++) {
+		assert_int_equal(call_pipe2(pipes, 0), 0);
+		close_pipe(pipes);
+	}
+	__atomic_store_n(&enough, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void *resizes(void *pipes)
+{
+	for (int i = 0; !__atomic_load_n(&enough, __ATOMIC_RELAXED); i++)
+		call_fcntl(((int *)pipes)[1], F_SETPIPE_SZ, (void *)(i & 1 ? 65536l : 4096l));
+	return NULL;
+}
+
+/* What is held always has room in the pipe. */
+static void test_a_pipe_whose_size_changes(void **state)
+{
+	int fd[2], pipes[2], file = memfd_create("file", MFD_CLOEXEC);
+	pthread_t thread;
+
+	loop_open(fd);
+	fed_pipe(pipes, fd);
+	assert_int_equal(write(file, text, 65536), 65536);
+	enough = false;
+	pthread_create(&thread, NULL, resizes, pipes);
+	for (int i = 0; i < 3000; i++) {
+		off64_t at = 0;
+		ssize_t n = tlsulp_splice(file, &at, pipes[1], NULL, 65536, 0), out = 0;
+
+		assert_true(n > 0);
+		while (out < n) {
+			ssize_t m = into(pipes[0], fd[1], n - out, 0);
+
+			assert_true(m > 0);
+			assert_int_equal(tlsulp_recv(fd[0], got + out, m, MSG_WAITALL), m);
+			out += m;
+		}
+		assert_memory_equal(got, text, n);
+	}
+	__atomic_store_n(&enough, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	close_pipe(pipes);
+	close(file);
+	home_close(fd);
+}
+
 /* More pipes than there can be tubes, and again. */
 static void test_many_pipes(void **state)
 {
@@ -756,8 +928,11 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_questions_before_the_first_connection),
 		cmocka_unit_test(test_bytes_stay_here),
 		cmocka_unit_test(test_more_joins_what_is_held),
+		cmocka_unit_test(test_bad_questions),
+		cmocka_unit_test(test_the_first_three_numbers),
 		cmocka_unit_test(test_any_other_call_ends_it),
 		cmocka_unit_test(test_a_pipe_that_was_used_otherwise_never_is_one),
 		cmocka_unit_test(test_harmless_calls_do_not),
@@ -769,6 +944,8 @@ int main(void)
 		cmocka_unit_test(test_a_reused_number_gets_nothing),
 		cmocka_unit_test(test_bad_records_leave_it_empty),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_pipes_come_and_go),
+		cmocka_unit_test(test_a_pipe_whose_size_changes),
 		cmocka_unit_test(test_many_pipes),
 	};
 

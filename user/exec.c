@@ -26,30 +26,55 @@ struct going {
 	int way; /* the slot of a program that runs beside this one; -1: this becomes it */
 };
 
-/* In a list that grows without malloc(), which a vfork child must not call. */
-static __thread struct going few[GOING_FEW], *many; /* NULL: the few are enough */
+/*
+ * A thread's notes while a program is made ready, mapped then: no malloc(), which a vfork child
+ * must not call, and little of a thread's own memory, of which dlopen() has not much to give.
+ */
+struct notes {
+	struct going few[GOING_FEW];
+	/* Descriptors that got FD_CLOEXEC here. */
+	struct {
+		int fd;
+		uint64_t cookie; /* another thread may use the number again meanwhile */
+	} marked[MARKS_MAX];
+	/* Duplicates that a vfork child of this thread made. */
+	struct {
+		pid_t pid;
+		int fd;
+		struct conn *conn;
+	} copied[COPIES_MAX];
+};
+
+static __thread struct notes *notes; /* NULL: there are none */
+static __thread struct going *many; /* NULL: the few are enough */
 static __thread unsigned int going_room = GOING_FEW;
-static __thread unsigned int goings;
+static __thread unsigned int goings, marks, copies;
+
+static bool have_notes(void)
+{
+	void *p;
+
+	if (notes)
+		return true;
+	p = mmap(NULL, sizeof(*notes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return false;
+	notes = p;
+	return true;
+}
+
+static void end_notes(void)
+{
+	if (!notes || copies)
+		return;
+	munmap(notes, sizeof(*notes));
+	notes = NULL;
+}
 
 static struct going *list(void)
 {
-	return many ? many : few;
+	return many ? many : notes->few;
 }
-
-/* Descriptors that got FD_CLOEXEC here. */
-static __thread struct {
-	int fd;
-	uint64_t cookie; /* another thread may use the number again meanwhile */
-} marked[MARKS_MAX];
-static __thread unsigned int marks;
-
-/* Duplicates that a vfork child of this thread made. */
-static __thread struct {
-	pid_t pid;
-	int fd;
-	struct conn *conn;
-} copied[COPIES_MAX];
-static __thread unsigned int copies;
 
 /* How the call under way looks at it. */
 static __thread struct {
@@ -112,6 +137,8 @@ static bool make_room(void)
 	size_t size = going_room * sizeof(*many);
 	void *more;
 
+	if (!have_notes())
+		return false;
 	if (goings < going_room)
 		return true;
 	more = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -162,9 +189,9 @@ static void hold_back(int fd, struct conn *c, int flags)
 				   : "it would not run under tlsulp (is it static or setuid, or "
 				     "LD_PRELOAD not in its environment?)");
 	real.fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
-	if (marks < MARKS_MAX) {
-		marked[marks].fd = fd;
-		marked[marks++].cookie = c->session->cookie;
+	if (have_notes() && marks < MARKS_MAX) {
+		notes->marked[marks].fd = fd;
+		notes->marked[marks++].cookie = c->session->cookie;
 	}
 }
 
@@ -188,10 +215,10 @@ static void each_copy(void (*visit)(int fd, struct conn *c))
 	unsigned int kept = 0;
 
 	for (unsigned int i = 0; i < copies; i++) {
-		if (copied[i].pid != pid)
+		if (notes->copied[i].pid != pid)
 			continue;
-		copied[kept] = copied[i];
-		visit(copied[kept].fd, copied[kept].conn);
+		notes->copied[kept] = notes->copied[i];
+		visit(notes->copied[kept].fd, notes->copied[kept].conn);
 		kept++;
 	}
 	copies = kept;
@@ -217,11 +244,13 @@ void exec_copied(struct conn *c, int fd)
 	if (flags < 0 || (flags & FD_CLOEXEC) || !conn_has_key(c))
 		return;
 	real.fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+	if (!have_notes())
+		return;
 	if (copies == COPIES_MAX)
 		copies = 0; /* of children long gone, or hopeless */
-	copied[copies].pid = sys_call(SYS_getpid);
-	copied[copies].fd = fd;
-	copied[copies++].conn = c;
+	notes->copied[copies].pid = sys_call(SYS_getpid);
+	notes->copied[copies].fd = fd;
+	notes->copied[copies++].conn = c;
 }
 
 static void before(bool loads)
@@ -246,8 +275,8 @@ static void before(bool loads)
 static void put_back(bool cancel)
 {
 	while (marks--)
-		if (real_is_socket(marked[marks].fd, marked[marks].cookie))
-			real.fcntl(marked[marks].fd, F_SETFD, 0);
+		if (real_is_socket(notes->marked[marks].fd, notes->marked[marks].cookie))
+			real.fcntl(notes->marked[marks].fd, F_SETFD, 0);
 	marks = 0;
 	for (; goings; goings--) {
 		const struct going *g = &list()[goings - 1];
@@ -261,6 +290,7 @@ static void put_back(bool cancel)
 		if (g->pinned)
 			conn_unpin(c);
 	}
+	end_notes();
 }
 
 /* execve and its kin come back only if they failed. */

@@ -389,12 +389,14 @@ int tlsulp_recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
 
 /* ---- both ---- */
 
+#define SPLICE_FLAGS (SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)
+
 static ssize_t plain_splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t len,
 			    unsigned int flags)
 {
 	ssize_t n = -EAGAIN;
 
-	if (!out_off)
+	if (!out_off && !(flags & ~SPLICE_FLAGS))
 		n = tube_from_file(in, in_off, out, len);
 	return n >= 0 ? n : tube_splice(in, in_off, out, out_off, len, flags);
 }
@@ -408,8 +410,8 @@ ssize_t tlsulp_splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t
 
 	if (!c)
 		return plain_splice(in, in_off, out, out_off, len, flags);
-	if ((to && out_off) || (from && in_off)) {
-		errno = ESPIPE;
+	if (in_off || out_off || (flags & ~SPLICE_FLAGS)) {
+		errno = flags & ~SPLICE_FLAGS ? EINVAL : ESPIPE;
 		return unpin(c, -1);
 	}
 	if (to)

@@ -139,7 +139,7 @@ static void before_fork(void)
 {
 	struct lock_guard g;
 
-	tube_leave_all();
+	tube_before_fork();
 	if (!conn_count() || process_is_vfork_child())
 		return;
 	handover_pack_few();
@@ -158,6 +158,7 @@ static void after_fork_parent(void)
 {
 	struct lock_guard g = fork_guard;
 
+	tube_after_fork_parent();
 	if (!forking)
 		return;
 	forking = false;

@@ -9,13 +9,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 
 static bool no_nowait; /* this kernel refuses it for pipes */
 
@@ -24,14 +24,21 @@ static bool is_old(void)
 	return __atomic_load_n(&no_nowait, __ATOMIC_RELAXED);
 }
 
-/* A FIFO in a file system may refuse it where pipes do not. */
-static bool is_unknown(int fd, ssize_t done)
+static bool is_before_6_4(void)
 {
-	struct statfs fs;
+	struct utsname name;
+	int major, minor;
 
+	return !uname(&name) && sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+	       (major < 6 || (major == 6 && minor < 4));
+}
+
+/* Newer kernels refuse it for a pipe that they have spliced into themselves, and for some FIFOs. */
+static bool is_unknown(ssize_t done)
+{
 	if (done >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS))
 		return false;
-	if (!fstatfs(fd, &fs) && fs.f_type == PIPEFS_MAGIC)
+	if (errno == ENOSYS || is_before_6_4())
 		__atomic_store_n(&no_nowait, true, __ATOMIC_RELAXED);
 	return true;
 }
@@ -112,7 +119,7 @@ ssize_t pipe_read(int fd, uint8_t *p, size_t n)
 	if (is_old())
 		return read_old(fd, p, n);
 	got = sys_call(SYS_preadv2, fd, &iov, 1, -1L, -1L, RWF_NOWAIT);
-	if (is_unknown(fd, got))
+	if (is_unknown(got))
 		return read_old(fd, p, n);
 	return got < 0 ? -errno : got;
 }
@@ -125,7 +132,7 @@ ssize_t pipe_write(int fd, const uint8_t *p, size_t n)
 	if (is_old())
 		return write_old(fd, p, n);
 	put = sys_call(SYS_pwritev2, fd, &iov, 1, -1L, -1L, RWF_NOWAIT);
-	if (is_unknown(fd, put))
+	if (is_unknown(put))
 		return write_old(fd, p, n);
 	return put < 0 ? -errno : put;
 }

@@ -717,10 +717,10 @@ EXPORT int clone(int (*run)(void *), void *stack, int flags, void *arg, ...)
 		more[i] = va_arg(args, void *);
 	va_end(args);
 	ready();
-	if (!(flags & CLONE_VM) && (flags & CLONE_FILES))
-		tube_never_again();
-	else if (!(flags & CLONE_FILES)) /* no thread: it has numbers of its own */
+	if (!(flags & CLONE_FILES)) /* no thread: it has numbers of its own */
 		tube_leave_all();
+	if (!(flags & CLONE_FILES) != !(flags & CLONE_VM) && !(flags & CLONE_VFORK))
+		tube_never_again(); /* but our memory, or the other way round */
 	return real.clone(run, stack, flags, arg, more[0], more[1], more[2]);
 }
 

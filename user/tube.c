@@ -24,11 +24,13 @@
 #define TUBES_MAX 1024
 #define TEXT_MAX 65536u /* a pipe's usual size; not more than the pipe has room for */
 #define TEXT_MAP (TEXT_MAX + SCRATCH_PAGE)
+#define TEXTS_KEPT 32 /* for the next pipes, though nobody needs them now */
 
 struct tube {
-	struct lock lock; /* first: tube_new() leaves it as it is */
-	uint8_t *text; /* the same */
+	struct lock lock;
+	uint8_t *text; /* stays for the next pipe */
 	int fd[2]; /* to read, to write; the numbers are in fdtab as long as it is one */
+	/* From here on tube_new() sets all to 0. */
 	bool gone; /* it is none any more, but calls are inside */
 	bool feeds; /* what came out of it last went into records */
 	uint32_t inside; /* calls that move or await bytes in the kernel */
@@ -45,7 +47,9 @@ static uint32_t tubes_top; /* of them were in use at some time */
 static struct tube *free_list;
 static struct lock list_lock; /* free_list, tubes_top's writers */
 static uint32_t live; /* tubes */
-static bool none_any_more; /* another process has these numbers */
+static uint32_t held_off; /* no new ones now: forks under way, or another process has our numbers */
+static bool is_shared; /* the latter */
+static unsigned int texts; /* mapped */
 
 static struct conn *entry_of(const struct tube *t)
 {
@@ -65,6 +69,11 @@ static void recycle(struct tube *t)
 	struct lock_guard g;
 
 	lock_enter(&list_lock, &g);
+	if (t->text && texts > TEXTS_KEPT) {
+		munmap(t->text, TEXT_MAP);
+		t->text = NULL;
+		texts--;
+	}
 	t->next_free = free_list;
 	free_list = t;
 	lock_leave(&list_lock, &g);
@@ -155,9 +164,9 @@ void tube_new(const int fd[2], int flags)
 	struct tube *t;
 
 	if (fd[0] >= FDTAB_SIZE || fd[1] >= FDTAB_SIZE || fd[0] <= STDERR_FILENO ||
-	    fd[1] <= STDERR_FILENO || (flags & O_DIRECT) ||
-	    __atomic_load_n(&none_any_more, __ATOMIC_RELAXED) || process_is_vfork_child())
+	    fd[1] <= STDERR_FILENO || (flags & O_DIRECT) || process_is_vfork_child())
 		return; /* libc itself uses the first three */
+	conn_after_fork();
 	lock_enter(&list_lock, &g);
 	t = free_list;
 	if (t)
@@ -168,10 +177,11 @@ void tube_new(const int fd[2], int flags)
 	if (!t)
 		return;
 	lock_enter(&t->lock, &g);
-	memset(&t->fd, 0, sizeof(*t) - offsetof(struct tube, fd));
-	t->fd[0] = fd[0];
-	t->fd[1] = fd[1];
+	memset(&t->gone, 0, sizeof(*t) - offsetof(struct tube, gone));
+	for (int i = 0; i < 2; i++)
+		__atomic_store_n(&t->fd[i], fd[i], __ATOMIC_SEQ_CST);
 	__atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
+	/* Either this sees a fork, or tube_leave_all() for it sees this. */
 	for (int i = 0; i < 2 && !t->gone; i++) {
 		struct conn *none = NULL;
 
@@ -179,6 +189,8 @@ void tube_new(const int fd[2], int flags)
 						 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 			end(t); /* somebody closes it already */
 	}
+	if (!t->gone && __atomic_load_n(&held_off, __ATOMIC_SEQ_CST))
+		end(t);
 	leave(t, &g);
 }
 
@@ -201,7 +213,7 @@ void tube_leave_range(unsigned int first, unsigned int last)
 
 	for (uint32_t i = 0; i < top; i++)
 		for (int way = 0; way < 2; way++) {
-			int fd = __atomic_load_n(&tubes[i].fd[way], __ATOMIC_RELAXED);
+			int fd = __atomic_load_n(&tubes[i].fd[way], __ATOMIC_SEQ_CST);
 
 			if ((unsigned int)fd >= first && (unsigned int)fd <= last &&
 			    tube_at(fd) == &tubes[i])
@@ -214,9 +226,21 @@ void tube_leave_all(void)
 	tube_leave_range(0, FDTAB_SIZE - 1);
 }
 
+void tube_before_fork(void)
+{
+	__atomic_add_fetch(&held_off, 1, __ATOMIC_SEQ_CST);
+	tube_leave_all();
+}
+
+void tube_after_fork_parent(void)
+{
+	__atomic_sub_fetch(&held_off, 1, __ATOMIC_SEQ_CST);
+}
+
 /* What they hold is the parent's. */
 void tube_after_fork(void)
 {
+	held_off = is_shared;
 	list_lock = (struct lock){ 0 };
 	for (uint32_t i = 0; i < tubes_top; i++) {
 		struct tube *t = &tubes[i];
@@ -252,8 +276,8 @@ bool tube_any(void)
 
 void tube_never_again(void)
 {
-	__atomic_store_n(&none_any_more, true, __ATOMIC_RELAXED);
-	tube_leave_all();
+	is_shared = true;
+	tube_before_fork();
 }
 
 /* ---- bytes in the text ---- */
@@ -261,12 +285,13 @@ void tube_never_again(void)
 /* What has to be known before the first byte. */
 static bool get_ready(struct tube *t)
 {
+	struct lock_guard g;
 	struct stat st;
 	int size;
 
 	if (t->cap)
 		return true;
-	if (uring_is_here()) /* whose reads cannot be seen */
+	if (uring_may_read()) /* which cannot be seen */
 		return false;
 	size = real.fcntl(t->fd[1], F_GETPIPE_SZ);
 	if (size <= 0 || fstat(t->fd[1], &st) || !S_ISFIFO(st.st_mode))
@@ -278,6 +303,9 @@ static bool get_ready(struct tube *t)
 		if (p == MAP_FAILED)
 			return false;
 		t->text = p;
+		lock_enter(&list_lock, &g);
+		texts++;
+		lock_leave(&list_lock, &g);
 	}
 	t->dev = st.st_dev;
 	t->ino = st.st_ino;

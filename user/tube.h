@@ -11,8 +11,8 @@
  * place at a time, too: while a call may sleep on the pipe in the kernel, or while
  * bytes are there, all goes there.
  *
- * Who opens the pipe again by /proc, or makes system calls that libc does not see, does not find
- * what is in the text.
+ * Who opens the pipe again by /proc or pidfd_getfd(), or makes system calls that libc does not see,
+ * does not find what is in the text.
  *
  * All calls are thread safe and, but for the two pairs that hold its lock in between, signal safe.
  * Lock order: those of sessions, then a tube's.
@@ -56,7 +56,10 @@ bool tube_any(void);
 /* Another process has the same numbers from now on: no pipe is one any more. */
 void tube_never_again(void);
 
-/* In the child of a fork that tube_leave_all() could not come before. */
+/* Around a fork: tube_leave_all(), and none comes to be before the child does. */
+void tube_before_fork(void);
+void tube_after_fork_parent(void);
+/* In the child, also of a fork that nobody saw. */
 void tube_after_fork(void);
 
 /* fcntl(@fd, F_SETPIPE_SZ, @size), of whatever. */

@@ -92,16 +92,22 @@ static void look(void)
 	__atomic_store_n(&looked, true, __ATOMIC_RELAXED);
 }
 
-bool uring_is_here(void)
+bool uring_may_read(void)
 {
 	int64_t now = clock_ns(CLOCK_MONOTONIC_COARSE);
-	const char *allow;
 
 	if (!seen && now >= __atomic_load_n(&next_look, __ATOMIC_RELAXED)) {
 		look();
 		__atomic_store_n(&next_look, now + LOOK_EVERY_NS, __ATOMIC_RELAXED);
 	}
-	if (!seen)
+	return seen;
+}
+
+bool uring_is_here(void)
+{
+	const char *allow;
+
+	if (!uring_may_read())
 		return false;
 	allow = getenv("TLSULP_IO_URING");
 	return !allow || strcmp(allow, "allow");

@@ -15,6 +15,8 @@
  * each time: a ring that is made later is found within some looks.
  */
 bool uring_is_here(void);
+/* The same whatever TLSULP_IO_URING says: of descriptors that are no TLS sockets. */
+bool uring_may_read(void);
 
 /* The same: 0, or -ENOENT and a word on stderr. */
 int uring_check(void);

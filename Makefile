@@ -3,6 +3,9 @@
 
 BUILD ?= build
 prefix ?= /usr/local
+ifdef PREFIX
+prefix := $(PREFIX)
+endif
 PYTHON ?= /usr/bin/python3
 # Debian 13 in a folder, and a build tree that is made in it.
 TLSULP_DEBIAN13 ?= $(abspath $(BUILD)/trixie)

@@ -21,7 +21,9 @@ static const struct {
 	const char *program;
 	const char *hint;
 } hints[] = {
-	{ "nginx", "in nginx.conf: ssl_conf_command Options KTLS; sendfile on;" },
+	{ "nginx",
+	  "in nginx.conf: sendfile on; ssl_conf_command Options KTLS; ssl_protocols TLSv1.2 "
+	  "TLSv1.3;" },
 	{ "lighttpd", "with lighttpd-mod-openssl, in lighttpd.conf: "
 		      "ssl.openssl.ssl-conf-cmd = (\"Options\" => \"+KTLS\")" },
 	{ "python3", "in the program: context.options |= 1 << 3 (ssl.OP_ENABLE_KTLS since 3.12)" },
@@ -92,7 +94,8 @@ static void print_no_tls(const struct program *p)
 {
 	const char *hint = hint_for(program_last(p));
 
-	printf("  links no TLS library that is known here; it may load one while it runs\n");
+	printf("  links none of the TLS libraries known here by itself; it may load one, or a "
+	       "library of it may\n");
 	if (hint)
 		printf("  to switch kTLS on: %s\n", hint);
 }

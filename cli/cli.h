@@ -28,6 +28,8 @@ void usage_print(const char *command, bool to_stderr);
 
 /* library.c: where libtlsulp.so is. Returns 0 or -ENOENT. */
 int library_find(char *path, size_t size);
+/* What to say then, and what to do. */
+const char *library_missing(void);
 
 /* proc.c: processes by pid and start time (field 22 of /proc/PID/stat; 0: unknown) */
 uint64_t proc_start(pid_t pid);

@@ -225,8 +225,7 @@ static bool check_library(void)
 		printf("  %s\n", path);
 		return true;
 	}
-	printf("  libtlsulp.so was not found: build it (make), install it (make install), or name "
-	       "it in TLSULP_LIB\n");
+	printf("  %s\n", library_missing());
 	return false;
 }
 
@@ -314,6 +313,20 @@ static int verdict(bool works, const char *name, enum advice asks)
 	return works && (!name || asks != ADVICE_NEVER) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* As `tlsulp run` takes TLSULP_MODE. */
+static bool has_home(bool kernel, bool user)
+{
+	const char *mode = getenv("TLSULP_MODE");
+
+	if (!mode || !strcmp(mode, "auto"))
+		return kernel || user;
+	printf("\nTLSULP_MODE=%s: %s\n", mode,
+	       !strcmp(mode, "user")     ? "the userspace home only"
+	       : !strcmp(mode, "kernel") ? "the kernel's ULP only"
+					 : "there is no such mode: use auto, user or kernel");
+	return !strcmp(mode, "user") ? user : !strcmp(mode, "kernel") && kernel;
+}
+
 int doctor_main(int argc, char **argv)
 {
 	bool kernel, user, preloads = true, runs = true;
@@ -334,5 +347,5 @@ int doctor_main(int argc, char **argv)
 	check_io_uring(kernel);
 	if (name)
 		runs = check_program(name, &preloads, &asks);
-	return verdict(runs && (kernel || (user && preloads)), name, asks);
+	return verdict(runs && has_home(kernel, user && preloads), name, asks);
 }

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/elf_info.h"
+
 #define LIBRARY "libtlsulp.so"
 
 static bool readable(const char *path)
@@ -33,12 +35,24 @@ static bool beside_this_program(char *path, size_t size)
 
 static bool named_by_user(char *path, size_t size)
 {
+	static struct elf_info info;
 	const char *lib = getenv("TLSULP_LIB");
 	char real[PATH_MAX];
 
 	if (!lib || !realpath(lib, real))
 		return false;
-	return snprintf(path, size, "%s", real) < (int)size && readable(path);
+	if (elf_read(real, &info) || !info.native)
+		return false;
+	return snprintf(path, size, "%s", real) < (int)size;
+}
+
+const char *library_missing(void)
+{
+	return getenv("TLSULP_LIB")
+		       ? "libtlsulp.so was not found, and TLSULP_LIB names no library for this "
+			 "machine: build it (make), install it (make install), or correct that"
+		       : "libtlsulp.so was not found: build it (make), install it (make install), "
+			 "or name it in TLSULP_LIB";
 }
 
 int library_find(char *path, size_t size)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/kernel_probe.h"
 #include "cli/program.h"
 #include "cli/rundir.h"
 #include "cli/supervise.h"
@@ -106,7 +107,7 @@ static int find_program(struct run *r)
 		    r->argv[0]);
 		return EXIT_NOT_EXECUTABLE;
 	}
-	say("%s was not found: check the name and PATH", r->argv[0]);
+	say("%s was not found: check the name and PATH (/usr/sbin may be missing)", r->argv[0]);
 	return EXIT_NOT_FOUND;
 }
 
@@ -120,15 +121,15 @@ static int check_program(const struct run *r)
 	say("%s %s: TLS would not be carried by the ULP", program_last(&p), program_why(p.verdict));
 	if (r->force)
 		return -1;
-	say("%s; --force runs it without the ULP", program_remedy(p.verdict));
+	say("%s. With --force on a kernel without the ULP it runs on its own TLS",
+	    program_remedy(p.verdict));
 	return EXIT_NOT_EXECUTABLE;
 }
 
 static int find_library(struct run *r)
 {
 	if (library_find(r->library, sizeof(r->library)) < 0) {
-		say("libtlsulp.so was not found: build it (make), install it (make install), or "
-		    "name it in TLSULP_LIB");
+		say("%s", library_missing());
 		return EXIT_CANNOT_START;
 	}
 	/* ld.so splits LD_PRELOAD at these and knows no quoting. */
@@ -162,6 +163,19 @@ static bool set_preload(const char *library)
 	free(value);
 	free(words);
 	return ok;
+}
+
+/* The program falls back to its own TLS without a word. */
+static void warn_of_no_kernel(const struct run *r)
+{
+	struct kernel_ulp k;
+
+	if (strcmp(r->mode, "kernel"))
+		return;
+	kernel_probe(&k);
+	if (k.error == -ENOENT)
+		say("this kernel has no TLS ULP, and --mode=kernel allows no other: load it "
+		    "(modprobe tls), or use --mode=auto");
 }
 
 static bool set_environment(const struct run *r)
@@ -217,6 +231,7 @@ int run_main(int argc, char **argv)
 		status = find_library(&r);
 	if (status >= 0)
 		return status;
+	warn_of_no_kernel(&r);
 	if (!set_environment(&r)) {
 		say("out of memory: end other programs and try again");
 		return EXIT_CANNOT_START;

@@ -208,7 +208,11 @@ int stat_main(int argc, char **argv)
 	}
 	if (optind == argc)
 		return print_all(json);
-	if (optind + 1 != argc || !parse_pid(argv[optind], &pid)) {
+	if (optind + 1 != argc) {
+		say("%d process ids are named: give one, or none", argc - optind);
+		return EXIT_FAILURE;
+	}
+	if (!parse_pid(argv[optind], &pid)) {
 		say("'%s' is not a process id: give one number, or none", argv[optind]);
 		return EXIT_FAILURE;
 	}

@@ -317,8 +317,10 @@ static bool begin_program(void)
 
 int exec_ve(const char *path, char *const argv[], char *const envp[])
 {
+	char *room[LOADER_ENV_MAX];
 	bool begun = begin_program();
 
+	envp = loader_env(path, envp, room);
 	before(conn_count() && loader_runs_in(AT_FDCWD, path, envp));
 	return failed(real.execve(path, argv, envp), begun);
 }

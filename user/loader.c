@@ -15,6 +15,16 @@
 #define SCRIPTS_MAX 4 /* interpreters that are scripts themselves */
 #define SEGMENTS_MAX 64
 
+/* As the environment had them at the start: the program may write over that. */
+static struct kept {
+	const char *name;
+	char entry[PATH_MAX + 32];
+} kept[] = {
+	{ .name = "LD_PRELOAD" },  { .name = "TLSULP_MODE" },     { .name = "TLSULP_STAT" },
+	{ .name = "TLSULP_AEAD" }, { .name = "TLSULP_IO_URING" }, { .name = "TLSULP_CHECK" },
+};
+#define KEPT (sizeof(kept) / sizeof(kept[0]))
+
 static struct stat self; /* the library's file; st_ino 0: not known */
 static bool is_linked; /* the program itself asks for it, no LD_PRELOAD */
 
@@ -56,6 +66,15 @@ static bool is_preloaded(char *const envp[])
 	return false;
 }
 
+static void keep(struct kept *k)
+{
+	const char *value = value_of(environ, k->name);
+	int n = value ? snprintf(k->entry, sizeof(k->entry), "%s=%s", k->name, value) : 0;
+
+	if (n <= 0 || n >= (int)sizeof(k->entry))
+		k->entry[0] = 0;
+}
+
 void loader_init(void)
 {
 	Dl_info info;
@@ -63,16 +82,25 @@ void loader_init(void)
 	if (!dladdr((void *)loader_init, &info) || stat(info.dli_fname, &self))
 		self.st_ino = 0;
 	is_linked = !is_preloaded(environ);
+	for (size_t i = 0; i < KEPT; i++)
+		keep(&kept[i]);
 }
 
 /* ---- the file ---- */
 
+static bool runs_here(const struct stat *st)
+{
+	struct stat own;
+
+	return !stat("/proc/self/exe", &own) && st->st_ino == own.st_ino &&
+	       st->st_dev == own.st_dev;
+}
+
 static bool is_our_program(int fd)
 {
-	struct stat st, own;
+	struct stat st;
 
-	return is_linked && !fstat(fd, &st) && !stat("/proc/self/exe", &own) &&
-	       st.st_ino == own.st_ino && st.st_dev == own.st_dev;
+	return is_linked && !fstat(fd, &st) && runs_here(&st);
 }
 
 /* ld.so looks at LD_PRELOAD only where the program gets no rights by being run. */
@@ -168,6 +196,28 @@ bool loader_runs_in_found(const char *file, char *const envp[])
 		if (!*dirs)
 			return false;
 	}
+}
+
+/* ---- its environment ---- */
+
+char *const *loader_env(const char *path, char *const envp[], char *room[LOADER_ENV_MAX])
+{
+	struct stat st;
+	size_t n = 0;
+
+	if (is_linked || !kept[0].entry[0] || !path || !envp || stat(path, &st) ||
+	    !runs_here(&st) || value_of(envp, "LD_PRELOAD"))
+		return envp;
+	for (; envp[n]; n++) {
+		if (n + KEPT + 1 >= LOADER_ENV_MAX)
+			return envp;
+		room[n] = envp[n];
+	}
+	for (size_t i = 0; i < KEPT; i++)
+		if (kept[i].entry[0] && !value_of(envp, kept[i].name))
+			room[n++] = kept[i].entry;
+	room[n] = NULL;
+	return room;
 }
 
 /* ---- other processes ---- */

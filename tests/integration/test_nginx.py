@@ -89,6 +89,35 @@ def test_as_a_daemon(launcher, certificate, payload, directory, port, version):
     assert "[alert]" not in (directory / "nginx-0" / "error.log").read_text()
 
 
+@both_versions
+def test_upgraded(launcher, certificate, payload, directory, port, version):
+    """USR2: nginx runs its new version with an environment of its own."""
+    config = nginx_config(directory, static_server(certificate, payload, port), daemon=True)
+    nginx = launcher.start(shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-e", "stderr", "-p",
+                           directory, "-c", config, ulp=True)
+    nginx.expect_exit(0)
+    pid_file = directory / "nginx-0" / "pid"
+    old = int(wait_until(lambda: pid_file.exists() and pid_file.read_text(), "a pid file"))
+    launcher.adopt_group(old)
+    os.kill(old, signal.SIGUSR2)
+
+    def new_pid():
+        return (pid_file.exists() and pid_file.read_text().strip() not in ("", str(old))
+                and int(pid_file.read_text()))
+
+    nginx.pid = wait_until(new_pid, "the new version")
+    launcher.adopt_group(nginx.pid)
+    os.kill(old, signal.SIGQUIT)
+    wait_until(lambda: not pathlib.Path(f"/proc/{old}/task/{old}/children").exists()
+               or not pathlib.Path(f"/proc/{old}/cmdline").read_bytes(), "the old version's end")
+    download = curl_download(launcher, certificate, version, url(port), payload.size)
+    download.receive_most()
+    expect_carried(nginx, tx=1, rx=rx_keys(version), sent=payload.size)
+    assert download.finish() == payload.digest
+    os.kill(nginx.pid, signal.SIGQUIT)
+    wait_until(lambda: not pid_file.exists(), "the daemon's end")
+
+
 def test_gnutls_cli_as_the_peer(launcher, certificate, sample, directory, port):
     config = nginx_config(directory, static_server(certificate, sample, port))
     nginx = start_nginx(launcher, config, port)

@@ -57,12 +57,12 @@ static int control_type(struct msghdr *msg, unsigned int flags)
 	return type;
 }
 
-static int send_locked(struct ktls *k, struct msghdr *msg, bool has_control)
+static int send_locked(struct ktls *k, struct msghdr *msg)
 {
 	unsigned int flags = msg->msg_flags & ~COMPAT_INTERNAL_FLAGS;
 	int type = TRANSMIT_JOIN, err = tls_tx_begin(&k->tx.engine, flags);
 
-	if (!err && has_control) {
+	if (!err && msg->msg_controllen) {
 		type = control_type(msg, flags);
 		err = type < 0 && type != TRANSMIT_JOIN ? type : 0;
 	}
@@ -75,7 +75,7 @@ int ktls_sendmsg_locked(struct sock *sk, struct msghdr *msg, size_t size)
 
 	if (!tls_tx_is_set(&k->tx.engine))
 		return k->ops->sendmsg_locked(sk, msg, size);
-	return send_locked(k, msg, msg->msg_controllen);
+	return send_locked(k, msg);
 }
 
 int ktls_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
@@ -86,20 +86,23 @@ int ktls_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 	if (!tls_tx_is_set(&k->tx.engine))
 		return k->proto->sendmsg(sk, msg, size);
 	lock_sock(sk);
-	ret = send_locked(k, msg, msg->msg_controllen);
+	ret = send_locked(k, msg);
 	release_sock(sk);
 	return ret;
 }
 
 #ifdef COMPAT_HAS_SENDPAGE
-/* As sendmsg() with MSG_SPLICE_PAGES. */
+/* As sendmsg() with MSG_SPLICE_PAGES, without a message to fill for each page. */
 static int send_page(struct ktls *k, struct page *page, int offset, size_t size, int flags)
 {
 	struct bio_vec v = { page, size, offset };
-	struct msghdr msg = { .msg_flags = flags | MSG_SPLICE_PAGES };
+	struct iov_iter from;
+	int err = tls_tx_begin(&k->tx.engine, flags & ~COMPAT_INTERNAL_FLAGS);
 
-	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, &v, 1, size);
-	return send_locked(k, &msg, false);
+	if (err)
+		return err;
+	iov_iter_bvec(&from, ITER_SOURCE, &v, 1, size);
+	return send_source(k, &from, TRANSMIT_JOIN, flags | MSG_SPLICE_PAGES);
 }
 
 int ktls_sendpage_locked(struct sock *sk, struct page *page, int offset, size_t size, int flags)

@@ -12,12 +12,15 @@
 #define RETRY (HZ / 50) /* memory was short: no ack will come to tell when it is not */
 #define END_ROOM 65536 /* for two records */
 
-/* The memory that waits in the context is the socket's. */
+/* The memory that waits in the context is the socket's, which gets it for a whole record at once. */
 static bool charge(struct ktls *k, size_t n)
 {
-	if (!sk_wmem_schedule(k->sk, n))
+	struct sock *sk = k->sk;
+
+	if (sk->sk_forward_alloc < (int)n && !sk_wmem_schedule(sk, TLS_PAYLOAD_MAX) &&
+	    !sk_wmem_schedule(sk, n))
 		return false;
-	sk_mem_charge(k->sk, n);
+	sk_mem_charge(sk, n);
 	k->tx.charged += n;
 	return true;
 }

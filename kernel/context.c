@@ -200,7 +200,7 @@ static void ktls_close(struct sock *sk, long timeout)
 	struct proto *proto = k->proto;
 
 	lock_sock(sk);
-	if (transmit_end(k))
+	if (transmit_last(k))
 		spoil_end(sk);
 	unhook(k);
 	release_sock(sk);
@@ -222,7 +222,7 @@ static int ktls_shutdown(struct socket *sock, int how)
 
 	if (how == SHUT_WR || how == SHUT_RDWR) {
 		lock_sock(sk);
-		if (transmit_end(k))
+		if (transmit_last(k))
 			spoil_end(sk);
 		release_sock(sk);
 	}

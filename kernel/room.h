@@ -29,9 +29,14 @@ int transmit_open(struct ktls *k);
  * @by_reference its pages may be kept.
  */
 int transmit(struct ktls *k, struct iov_iter *from, int type, bool more, bool by_reference);
-/* Everything, whatever room the socket has: 0, or data is lost. */
+/*
+ * Everything, whatever room the socket has: 0, -EAGAIN (all is sealed, and the rest waits), or
+ * why the open record is still open.
+ */
 int transmit_end(struct ktls *k);
-/* At close, what transmit_end() could not send. */
+/* The last time: waits, without the lock, where memory is short. 0, or data is lost. */
+int transmit_last(struct ktls *k);
+/* At close, what transmit_last() could not send. */
 void transmit_free(struct ktls *k);
 void transmit_work(struct work_struct *work);
 void transmit_write_space(struct sock *sk);

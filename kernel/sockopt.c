@@ -31,10 +31,12 @@ static void install_rx(struct ktls *k, const struct tls_keys *keys, struct aead 
 		k->rx.data_ready(k->sk);
 }
 
-/* A new TX key: what MSG_MORE gathered goes out under the old one. */
+/* A new TX key: what MSG_MORE gathered is sealed with the old one. */
 static int end_open_record(struct ktls *k)
 {
-	return k->tx.engine.open_len ? transmit_end(k) : 0;
+	int err = k->tx.engine.open_len ? transmit_end(k) : 0;
+
+	return k->tx.engine.open_len ? err : 0;
 }
 
 /* 0, or a negative errno; then nothing has changed. */

@@ -5,14 +5,17 @@
  * what TCP does not take of it (one record's rest at most) goes first the next
  * time, and a worker sends it when there is room.
  */
+#include <linux/oom.h>
+
 #include "kernel/room.h"
 
 #define TCP_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL)
 #define REFERENCE_MIN 2048 /* a shorter text is copied: that costs less than to get its pages */
 #define RETRY (HZ / 50) /* memory was short: no ack will come to tell when it is not */
 #define END_ROOM 65536 /* for two records */
+#define END_TRIES 50 /* a second in all */
 
-/* The memory that waits in the context is the socket's, which gets it for a whole record at once. */
+/* The memory that waits in the context is the socket's: asked for by the record. */
 static bool charge(struct ktls *k, size_t n)
 {
 	struct sock *sk = k->sk;
@@ -259,6 +262,26 @@ int transmit_end(struct ktls *k)
 	WRITE_ONCE(sk->sk_sndbuf, max(room, sk->sk_wmem_queued) + END_ROOM);
 	err = transmit_open(k);
 	WRITE_ONCE(sk->sk_sndbuf, room);
+	return err;
+}
+
+/* Who is killed because memory is short is not to wait for it. */
+static bool may_come(int err)
+{
+	return (err == -ENOMEM || err == -EAGAIN) && !tsk_is_oom_victim(current);
+}
+
+/* TCP wants memory of its own for what it takes: none that was set aside before could help. */
+int transmit_last(struct ktls *k)
+{
+	int err = transmit_end(k);
+
+	for (int i = 0; i < END_TRIES && may_come(err); i++) {
+		release_sock(k->sk);
+		schedule_timeout_uninterruptible(RETRY);
+		lock_sock(k->sk);
+		err = transmit_end(k);
+	}
 	return err;
 }
 

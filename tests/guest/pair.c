@@ -243,3 +243,22 @@ ssize_t send_typed(int fd, uint8_t type, const void *data, size_t len)
 	*CMSG_DATA(&control.head) = type;
 	return sendmsg(fd, &msg, 0);
 }
+
+ssize_t recv_typed(int fd, void *to, size_t len, int *type, int flags)
+{
+	struct iovec iov = { to, len };
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(1)];
+	} control;
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(fd, &msg, flags);
+
+	*type = -1;
+	if (n >= 0 && CMSG_FIRSTHDR(&msg))
+		*type = *CMSG_DATA(CMSG_FIRSTHDR(&msg));
+	return n;
+}

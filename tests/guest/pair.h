@@ -45,6 +45,8 @@ void pass(int from, int to, size_t n);
 void pass_file(int from, int to, size_t n);
 /* A record of @type: as sendmsg(). */
 ssize_t send_typed(int fd, uint8_t type, const void *data, size_t len);
+/* As recv(), with the type of what came, -1: not told. */
+ssize_t recv_typed(int fd, void *to, size_t len, int *type, int flags);
 /* A record from @from whose other end @to is plain TCP: nothing of the plaintext is in it. */
 size_t raw_record(int from, int to, size_t n);
 

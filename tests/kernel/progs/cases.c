@@ -57,25 +57,6 @@ static struct pair sender(uint16_t version)
 	return p;
 }
 
-static ssize_t recv_typed(int fd, void *to, size_t len, int *type, int flags)
-{
-	struct iovec iov = { to, len };
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(1)];
-	} control;
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	ssize_t n = recvmsg(fd, &msg, flags);
-
-	*type = -1;
-	if (n >= 0 && CMSG_FIRSTHDR(&msg))
-		*type = *CMSG_DATA(CMSG_FIRSTHDR(&msg));
-	return n;
-}
-
 /* @count records of the key that receiver() has, with @len bytes of text each, one after another.
  */
 static size_t make_records(uint16_t version, uint8_t *to, int count, size_t len, uint8_t type)

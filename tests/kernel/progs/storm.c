@@ -3,10 +3,12 @@
  * storm stress N: N processes at once, connections of every kind, left in every way
  * storm reset N: N connections that are reset with data under way
  * storm refuse: each call with its first, second, third ... allocation refused, as far as there
- *     is one; wants FAULT_INJECTION. Whatever the call said, all bytes have to arrive once.
+ *     is one; wants FAULT_INJECTION. Whatever the call said, all bytes have to arrive once. Each
+ *     has 30 s times $TEST_PATIENCE.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@
 
 #define V12 TLSULP_VERSION_1_2
 #define V13 TLSULP_VERSION_1_3
+#define GCM TLSULP_AES_GCM_128
 #define LEN 40000
 
 static uint8_t text[LEN], got[LEN + 1];
@@ -99,14 +102,29 @@ static void stress(int count)
 /* ---- refused allocations ---- */
 
 /* Open all the time: opening it would be refused, too. */
-static int nth;
+static int nth, tried;
 
-static void refuse_nth(int n)
+static void write_nth(int n)
 {
 	char word[16];
 	int len = snprintf(word, sizeof(word), "%d", n);
 
 	CHECK(pwrite(nth, word, len, 0) == len);
+}
+
+static void hangs(int signal)
+{
+	(void)signal;
+	fail("hangs after allocation %d was refused", tried);
+}
+
+static void refuse_nth(int n)
+{
+	const char *patience = getenv("TEST_PATIENCE");
+
+	alarm(30 * (patience ? atoi(patience) : 1));
+	tried = n;
+	write_nth(n);
 }
 
 /* Was it refused, or did the call need no so many? From here on nothing is. */
@@ -115,7 +133,7 @@ static bool was_refused(void)
 	char word[16] = "";
 
 	CHECK(pread(nth, word, sizeof(word) - 1, 0) > 0);
-	refuse_nth(0);
+	write_nth(0);
 	return !atoi(word);
 }
 
@@ -189,7 +207,7 @@ static int sending(ssize_t (*call)(int), uint16_t version)
 		ssize_t done;
 		bool refused;
 
-		set_all_keys(&p, version, TLSULP_AES_GCM_128);
+		set_all_keys(&p, version, GCM);
 		refuse_nth(n);
 		done = call(p.a);
 		refused = was_refused();
@@ -207,7 +225,7 @@ static int receiving(ssize_t (*call)(int), uint16_t version)
 		ssize_t done;
 		bool refused;
 
-		set_all_keys(&p, version, TLSULP_AES_GCM_128);
+		set_all_keys(&p, version, GCM);
 		CHECK(send(p.a, text, LEN, 0) == LEN);
 		refuse_nth(n);
 		done = call(p.b);
@@ -230,11 +248,11 @@ static int attaching(uint16_t version)
 
 		refuse_nth(n);
 		has_ulp = !ulp(p.a);
-		has_key = has_ulp && !set_key(p.a, TLSULP_TX, version, TLSULP_AES_GCM_128, 0);
+		has_key = has_ulp && !set_key(p.a, TLSULP_TX, version, GCM, 0);
 		refused = was_refused();
 		CHECK(has_ulp || !ulp(p.a));
-		CHECK(has_key || !set_key(p.a, TLSULP_TX, version, TLSULP_AES_GCM_128, 0));
-		CHECK(!ulp(p.b) && !set_key(p.b, TLSULP_RX, version, TLSULP_AES_GCM_128, 0));
+		CHECK(has_key || !set_key(p.a, TLSULP_TX, version, GCM, 0));
+		CHECK(!ulp(p.b) && !set_key(p.b, TLSULP_RX, version, GCM, 0));
 		rest_arrives(&p, 0, 0);
 		pair_close(&p);
 		if (!refused)
@@ -242,22 +260,153 @@ static int attaching(uint16_t version)
 	}
 }
 
-/* An open record at close has to get out, unless there is no memory for it; no more than that. */
-static int closing(uint16_t version)
+/* The old key is in force until the new one is set, and an open record is the old one's. */
+static int updating_tx(uint16_t version)
+{
+	for (int n = 1;; n++) {
+		struct pair p = pair_attached();
+		ssize_t sent = 100;
+		bool refused, updated;
+
+		set_all_keys(&p, version, GCM);
+		CHECK(send(p.a, text, sent, MSG_MORE) == sent);
+		refuse_nth(n);
+		updated = !set_key(p.a, TLSULP_TX, version, GCM, 1);
+		CHECK(updated || errno == ENOMEM);
+		refused = was_refused();
+		if (!updated) {
+			CHECK(send(p.a, text + sent, 50, 0) == 50);
+			sent += 50;
+			CHECK(!set_key(p.a, TLSULP_TX, version, GCM, 1));
+		}
+		CHECK(recv(p.b, got, sent, MSG_WAITALL) == sent);
+		CHECK(!set_key(p.b, TLSULP_RX, version, GCM, 1));
+		rest_arrives(&p, sent, sent);
+		pair_close(&p);
+		if (!refused)
+			return n - 1;
+	}
+}
+
+static int updating_rx(uint16_t version)
+{
+	for (int n = 1;; n++) {
+		struct pair p = pair_attached();
+		ssize_t sent = 0;
+		bool refused, updated;
+
+		set_all_keys(&p, version, GCM);
+		refuse_nth(n);
+		updated = !set_key(p.b, TLSULP_RX, version, GCM, 1);
+		CHECK(updated || errno == ENOMEM);
+		refused = was_refused();
+		if (!updated) {
+			sent = 100;
+			CHECK(send(p.a, text, sent, 0) == sent);
+			CHECK(recv(p.b, got, sent, 0) == sent);
+			CHECK(!set_key(p.b, TLSULP_RX, version, GCM, 1));
+		}
+		CHECK(!set_key(p.a, TLSULP_TX, version, GCM, 1));
+		rest_arrives(&p, sent, sent);
+		pair_close(&p);
+		if (!refused)
+			return n - 1;
+	}
+}
+
+/* After a KeyUpdate nothing is read before the new key is set. */
+static int updating_when_told(uint16_t version)
+{
+	static const uint8_t key_update[] = { 24, 0, 0, 1, 0 };
+
+	for (int n = 1;; n++) {
+		struct pair p = pair_attached();
+		bool refused, updated;
+		int type;
+
+		set_all_keys(&p, version, GCM);
+		CHECK(send_typed(p.a, TLSULP_HANDSHAKE, key_update, sizeof(key_update)) > 0);
+		CHECK(!set_key(p.a, TLSULP_TX, version, GCM, 1));
+		CHECK(send(p.a, text, 100, 0) == 100);
+		CHECK(recv_typed(p.b, got, LEN, &type, 0) == sizeof(key_update));
+		refuse_nth(n);
+		updated = !set_key(p.b, TLSULP_RX, version, GCM, 1);
+		CHECK(updated || errno == ENOMEM);
+		refused = was_refused();
+		if (!updated) {
+			CHECK_ERR(recv(p.b, got, LEN, MSG_DONTWAIT), EKEYEXPIRED);
+			CHECK(!set_key(p.b, TLSULP_RX, version, GCM, 1));
+		}
+		rest_arrives(&p, 100, 0);
+		pair_close(&p);
+		if (!refused)
+			return n - 1;
+	}
+}
+
+/*
+ * What was accepted arrives. It is the FIN that TCP forgets when its memory is refused: nobody
+ * waits for it here, and the reset ends the socket that did not send it.
+ */
+static void all_arrives(const struct pair *p, ssize_t sent)
+{
+	static uint8_t all[1 << 20];
+
+	CHECK(recv(p->b, all, sent, MSG_WAITALL) == sent);
+	for (ssize_t i = 0; i < sent; i += LEN)
+		CHECK(!memcmp(all + i, text, sent - i < LEN ? sent - i : LEN));
+	reset(p->b);
+}
+
+static int end_by_close(int fd)
+{
+	return close(fd);
+}
+
+static int end_by_shutdown(int fd)
+{
+	return shutdown(fd, SHUT_WR);
+}
+
+/* An open record, which the end sends. */
+static int ending(int (*end)(int), uint16_t version)
 {
 	for (int n = 1;; n++) {
 		struct pair p = pair_attached();
 		bool refused;
-		ssize_t have;
 
-		set_all_keys(&p, version, TLSULP_AES_GCM_128);
+		set_all_keys(&p, version, GCM);
 		CHECK(send(p.a, text, 5000, MSG_MORE) == 5000);
 		refuse_nth(n);
-		close(p.a);
+		CHECK(!end(p.a));
 		refused = was_refused();
-		have = recv(p.b, got, LEN, MSG_WAITALL);
-		CHECK(have == 5000 || (refused && have <= 0));
-		close(p.b);
+		all_arrives(&p, 5000);
+		if (end == end_by_shutdown)
+			CHECK(!close(p.a));
+		if (!refused)
+			return n - 1;
+	}
+}
+
+/* The socket is full: a part of a record waits in it for room. */
+static int closing_full(uint16_t version)
+{
+	int small = 20000;
+
+	for (int n = 1;; n++) {
+		struct pair p = pair_attached();
+		ssize_t sent = 0, m;
+		bool refused;
+
+		set_all_keys(&p, version, GCM);
+		CHECK(!setsockopt(p.a, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)));
+		CHECK(!setsockopt(p.b, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)));
+		while ((m = send(p.a, text + sent % LEN, LEN - sent % LEN, MSG_DONTWAIT)) > 0)
+			sent += m;
+		refuse_nth(n);
+		CHECK(!close(p.a));
+		refused = was_refused();
+		all_arrives(&p, sent);
 		if (!refused)
 			return n - 1;
 	}
@@ -279,7 +428,14 @@ static void refuse(uint16_t version)
 	say("short recv", version, receiving(small_recvs, version));
 	say("peek", version, receiving(one_peek, version));
 	say("splice", version, receiving(one_splice, version));
-	say("close", version, closing(version));
+	say("shutdown", version, ending(end_by_shutdown, version));
+	say("close", version, ending(end_by_close, version));
+	say("close of a full socket", version, closing_full(version));
+	if (version == V12)
+		return;
+	say("TX key update", version, updating_tx(version));
+	say("RX key update", version, updating_rx(version));
+	say("RX key update after a KeyUpdate", version, updating_when_told(version));
 }
 
 int main(int argc, char **argv)
@@ -294,7 +450,7 @@ int main(int argc, char **argv)
 		resets(atoi(argv[2]));
 	else if (argc == 2 && !strcmp(argv[1], "refuse")) {
 		nth = open("/proc/thread-self/fail-nth", O_RDWR);
-		CHECK(nth >= 0);
+		CHECK(nth >= 0 && signal(SIGALRM, hangs) != SIG_ERR);
 		refuse(V12);
 		refuse(V13);
 	} else

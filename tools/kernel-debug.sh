@@ -4,7 +4,7 @@
 #
 # A kernel from Debian sid's linux-source that watches itself (tests/kernel/debug.config), built in
 # sid's folder (tools/kernel.sh), and the kernel module for it. Prints the module's path. What is
-# there is not built again.
+# there is not built again: another fragment costs what its options need.
 #
 # TLSULP_BUILD: the build tree (default: build). All is in its folder kernel/debug: source, obj,
 # linux as tests/guest/kernel.sh makes it, src the module's sources, build.log.
@@ -35,13 +35,19 @@ unpack() {
 	name=$(readlink "$TLSULP_BUILD/conformance/linux")
 	[ -e "$TLSULP_BUILD/conformance/$name.deb" ] ||
 		die "$name.deb is gone: delete $TLSULP_BUILD/conformance/$name and try again"
-	now="$name $compiler $(md5sum <"$fragment")"
-	[ "$(cat "$work/made" 2>/dev/null)" != "$now" ] || return 0
+	now="$name $compiler"
+	[ "$(cat "$work/unpacked" 2>/dev/null)" != "$now" ] || return 0
 	rm -rf "$work"
 	mkdir -p "$work/source" "$work/obj"
 	dpkg-deb --fsys-tarfile "$TLSULP_BUILD/conformance/$name.deb" |
 		tar -xO --wildcards './usr/src/linux-source-*.tar.xz' |
 		tar -xJ -C "$work/source" --strip-components=1
+	echo "$now" >"$work/unpacked"
+}
+
+is_built() {
+	now="$now $(md5sum <"$fragment")"
+	[ "$(cat "$work/made" 2>/dev/null)" = "$now" ]
 }
 
 # Options that the configuration refused are said: a kernel that watches less is not the one.
@@ -64,7 +70,7 @@ build_kernel() {
 		tail -n 20 "$work/build.log" >&2
 		die "the kernel could not be built: see above, and $work/build.log"
 	}
-	rm -rf "$work/linux"
+	rm -rf "$work/linux" "$work/src"
 	build_with modules_install INSTALL_MOD_PATH="$work/linux" >>"$work/build.log" 2>&1
 	cp "$work/obj/arch/x86/boot/bzImage" "$work/linux/vmlinuz"
 	cp "$work/obj/.config" "$work/linux/config"
@@ -83,8 +89,11 @@ build_module() {
 	echo "$work/src/kernel/tls.ko"
 }
 
+mkdir -p "$TLSULP_BUILD/kernel"
+exec 8>"$work.lock"
+flock 8 # two at once would take each other's files away
 "$top/tools/kernel.sh" make sid
 compiler=$(in_sid sh -c 'ls /usr/bin/gcc-[0-9]* | sort -V | tail -n 1')
 unpack
-[ -e "$work/made" ] || build_kernel
+is_built || build_kernel
 [ ! -e "$top/kernel/Kbuild" ] || build_module

@@ -105,7 +105,10 @@ warnings() {
 	grep -E '(warning|error|WARNING|ERROR):' "$work/build.log"
 }
 
+# Two at once would take each other's files away, as those that the BTF is made from.
 build() {
+	exec 8>"$work/src.lock"
+	flock 8
 	forget_other_builds "$@"
 	copy_sources
 	rm -f "$work/src/kernel/tls.ko"

@@ -71,9 +71,9 @@ kernel:
 	for suite in $(KERNELS); do \
 		TLSULP_BUILD=$(abspath $(BUILD)) tools/kernel.sh build $$suite || exit; done
 
-# In QEMU, the module in those kernels: JOBS="suite programs orders bad" for some of the tests,
+# In QEMU, the module in those kernels: JOBS="suite programs orders bad async" for some of the tests,
 # KERNEL_ARGS=--in-tree to take down the score of the kernels' own module anew.
-JOBS ?= suite programs orders bad
+JOBS ?= suite programs orders bad async
 KERNEL_ARGS ?= --jobs "$(JOBS)"
 check-kernel:
 	tools/deps.sh build kernel
@@ -83,7 +83,7 @@ check-kernel:
 check-kernel-debug:
 	tools/deps.sh build kernel
 	TLSULP_BUILD=$(abspath $(BUILD)) TLSULP_PATIENCE=10 TLSULP_GUEST_LIMIT=10800 \
-		tests/kernel/run.sh --jobs "suite orders bad harsh" debug
+		tests/kernel/run.sh --jobs "suite orders bad async harsh" debug
 
 # DKMS for real, in those suites' folders.
 check-dkms:

@@ -38,7 +38,7 @@ make_initramfs() {
 	initramfs_begin "$work/initramfs.root"
 	mkdir "$initramfs_root/guest"
 	initramfs_program openssl nginx curl ss
-	for file in "$top"/tests/kernel/{main,lib.sh,suite,programs,orders,bad,harsh,cost} "$files"/* \
+	for file in "$top"/tests/kernel/{main,lib.sh,suite,programs,orders,bad,async,harsh,cost} "$files"/* \
 		"$work"/names.{single,many}; do
 		initramfs_copy "$file" "/guest/$(basename "$file")"
 	done

@@ -9,6 +9,8 @@
 #   module_test FILE         loads the module under test, by name, and tells that it is FILE
 #   count NAME               a counter of /proc/net/tls_stat
 #   wait_for_port PORT
+#   hold_begin WORD...       a connection (progs/hold.c) that uses the module, by process $holder, until
+#   hold_end                 whose status says whether it still worked
 #   log_test NAME            the kernel has nothing to say that it should not
 guest_status=0
 
@@ -53,9 +55,26 @@ wait_for_port() {
 	return 1
 }
 
+hold_begin() {
+	mkfifo /tmp/stop
+	./hold "$@" </tmp/stop >/tmp/held &
+	holder=$!
+	exec 7>/tmp/stop
+	while ! grep -q ready /tmp/held; do sleep 0.1; done
+}
+
+hold_end() {
+	exec 7>&-
+	wait "$holder"
+	held=$?
+	rm /tmp/stop
+	return $held
+}
+
 # Taints that a module of ours brings: 4096, out of tree, and 8192, not signed.
 log_test() {
-	[ $(($(cat /proc/sys/kernel/tainted) & ~12288)) = 0 ] &&
-		! dmesg | grep -E 'BUG:|WARNING:|INFO:|Oops|KASAN|UBSAN|general protection|refcount_t|kmemleak: [0-9]|unregister_netdevice|sleeping function|Call Trace'
-	tell $? "$1: the kernel has nothing to complain of"
+	taints=$(($(cat /proc/sys/kernel/tainted) & ~12288))
+	! dmesg | grep -E 'BUG:|WARNING:|INFO:|Oops|KASAN|UBSAN|general protection|refcount_t|kmemleak: [0-9]|unregister_netdevice|sleeping function|Call Trace' &&
+		[ $taints = 0 ]
+	tell $? "$1: the kernel has nothing to complain of (tainted: $taints)"
 }

@@ -10,6 +10,7 @@
 #   programs   nginx, openssl s_server, a static program, ss
 #   orders     loading and unloading, ours and the in-tree one, bonding
 #   bad        what bad things get
+#   async      the same, and parts of the suite, with AEADs that call back later
 #   harsh      the same, 4 processes at once, resets, memory that is refused: for the kernel "debug"
 #
 # SUITE may also be debug, the kernel that watches itself (tools/kernel-debug.sh).
@@ -74,7 +75,7 @@ run_suite() {
 	done
 }
 
-module=ours jobs='suite programs orders bad'
+module=ours jobs='suite programs orders bad async'
 while [ $# -gt 0 ]; do
 	case $1 in
 	--in-tree) module=in-tree jobs=suite ;;

@@ -33,14 +33,19 @@ module_file() {
 		echo "$file"
 }
 
+# The package lists are those that the folder was made from, as long as the mirror has the same.
+get_dkms() {
+	local install=(apt-get -q -y --no-install-recommends install dkms)
+	in_folder "${install[@]}" || { in_folder apt-get -q update && in_folder "${install[@]}"; }
+}
+
 # The folder has headers, but not the kernel's modules.
 prepare() {
 	local kernel=$TLSULP_BUILD/kernel/$suite/linux root=$TLSULP_BUILD/kernel/$suite/root
 	"$top/tools/kernel.sh" make "$suite" || exit 2
 	release=$(ls "$kernel/lib/modules")
 	cp -r "$kernel/lib/modules/$release"/* "$root/lib/modules/$release/"
-	in_folder sh -c 'command -v dkms >/dev/null || { apt-get -q update &&
-		apt-get -q -y --no-install-recommends install dkms; }' >"$log" 2>&1 || {
+	in_folder sh -c 'command -v dkms >/dev/null' || get_dkms >"$log" 2>&1 || {
 		cat "$log" >&2
 		exit 2
 	}

@@ -54,6 +54,8 @@ def arguments():
     p.add_argument("--console", required=True, help="what the guest printed")
     p.add_argument("--module", required=True, help="ours or in-tree")
     p.add_argument("--total", type=int, required=True, help="how many tests the suite has")
+    p.add_argument("--fatal", required=True,
+                   help="file of the names of tests in which the kernel came to its end")
     p.add_argument("--score", help="the file to write")
     p.add_argument("--title", help="its first line")
     p.add_argument("names", nargs="+", help="files of the names of the tests that were run")
@@ -67,6 +69,7 @@ def main():
     taps = [Tap(part) for part in re.split(r"^TAP version 13$", console, flags=re.M)[1:]]
     passed = {name for tap in taps for name in tap.passed} & set(names)
     why = {name: tap.why[name] for tap in taps for name in tap.why}
+    why.update({n: "the kernel came to its end in it" for n in read(args.fatal).split()})
     why.update({n: "did not come to a result" for n in names if n not in passed and n not in why})
     reasons = list(doubts(console, args.module, taps))
 

@@ -30,6 +30,7 @@ names_for() {
 	grep -vE "$lacks" "$files/names" >"$work/names"
 	grep -v mutliproc "$work/names" >"$work/names.single"
 	grep mutliproc "$work/names" >"$work/names.many"
+	: >"$work/names.fatal"
 }
 
 make_initramfs() {

@@ -105,15 +105,20 @@ warnings() {
 	grep -E '(warning|error|WARNING|ERROR):' "$work/build.log"
 }
 
+# sid's pahole once in a while ends well without having written the BTF: who tries again gets it.
+make_module() {
+	in_folder make -C "$headers" M="$work/src/kernel" W=1 C=1 -j "$(nproc)" \
+		"$@" modules >>"$work/build.log" 2>&1
+}
+
 # Two at once would take each other's files away, as those that the BTF is made from.
 build() {
 	exec 8>"$work/src.lock"
 	flock 8
 	forget_other_builds "$@"
 	copy_sources
-	rm -f "$work/src/kernel/tls.ko"
-	in_folder make -C "$headers" M="$work/src/kernel" W=1 C=1 -j "$(nproc)" \
-		"$@" modules >"$work/build.log" 2>&1 || true
+	rm -f "$work/src/kernel/tls.ko" "$work/build.log"
+	make_module "$@" || ! grep -q 'load BTF from' "$work/build.log" || make_module "$@" || true
 	[ -e "$work/src/kernel/tls.ko" ] || {
 		cat "$work/build.log" >&2
 		folder_die "the module could not be built for $release: see above"

@@ -71,15 +71,21 @@ def test_static_file_by_sendfile(launcher, certificate, payload, directory, port
     assert nginx.stop(signal.SIGQUIT) == 0
 
 
-@both_versions
-def test_as_a_daemon(launcher, certificate, payload, directory, port, version):
-    config = nginx_config(directory, static_server(certificate, payload, port), workers=2,
-                          daemon=True)
-    nginx = launcher.start("nginx", "-e", "stderr", "-p", directory, "-c", config, ulp=True)
+def start_daemon(launcher, directory, config, program="nginx"):
+    """nginx in the background, and its file with the pid."""
+    nginx = launcher.start(program, "-e", "stderr", "-p", directory, "-c", config, ulp=True)
     nginx.expect_exit(0)
     pid_file = directory / "nginx-0" / "pid"
     nginx.pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text(), "a pid file"))
     launcher.adopt_group(nginx.pid)
+    return nginx, pid_file
+
+
+@both_versions
+def test_as_a_daemon(launcher, certificate, payload, directory, port, version):
+    config = nginx_config(directory, static_server(certificate, payload, port), workers=2,
+                          daemon=True)
+    nginx, pid_file = start_daemon(launcher, directory, config)
     download = curl_download(launcher, certificate, version, url(port), payload.size)
     download.receive_most()
     expect_carried(nginx, tx=1, rx=rx_keys(version), sent=payload.size)
@@ -93,12 +99,9 @@ def test_as_a_daemon(launcher, certificate, payload, directory, port, version):
 def test_upgraded(launcher, certificate, payload, directory, port, version):
     """USR2: nginx runs its new version with an environment of its own."""
     config = nginx_config(directory, static_server(certificate, payload, port), daemon=True)
-    nginx = launcher.start(shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-e", "stderr", "-p",
-                           directory, "-c", config, ulp=True)
-    nginx.expect_exit(0)
-    pid_file = directory / "nginx-0" / "pid"
-    old = int(wait_until(lambda: pid_file.exists() and pid_file.read_text(), "a pid file"))
-    launcher.adopt_group(old)
+    program = shutil.which("nginx", path="/usr/sbin:/usr/bin")
+    nginx, pid_file = start_daemon(launcher, directory, config, program)
+    old = nginx.pid
     os.kill(old, signal.SIGUSR2)
 
     def new_pid():

@@ -205,8 +205,8 @@ char *const *loader_env(const char *path, char *const envp[], char *room[LOADER_
 	struct stat st;
 	size_t n = 0;
 
-	if (is_linked || !kept[0].entry[0] || !path || !envp || stat(path, &st) ||
-	    !runs_here(&st) || value_of(envp, "LD_PRELOAD"))
+	if (is_linked || !kept[0].entry[0] || !path || !envp || envp == environ ||
+	    stat(path, &st) || !runs_here(&st) || value_of(envp, "LD_PRELOAD"))
 		return envp;
 	for (; envp[n]; n++) {
 		if (n + KEPT + 1 >= LOADER_ENV_MAX)

@@ -21,9 +21,9 @@ bool loader_runs_in_fd(int fd, char *const envp[]);
 
 /*
  * A program that runs itself anew with an environment of its own (nginx at an upgrade) is not asked
- * to know of this library: where @envp has no LD_PRELOAD and @path is the program that runs here
- * already, @room gets @envp and what this process was preloaded with. Returns which of the two to
- * use.
+ * to know of this library: where @envp is not environ, out of which it may have been taken on
+ * purpose, has no LD_PRELOAD, and @path is the program that runs here already, @room gets @envp and
+ * what this process was preloaded with. Returns which of the two to use.
  */
 #define LOADER_ENV_MAX 1024 /* entries; a larger environment stays as it is */
 char *const *loader_env(const char *path, char *const envp[], char *room[LOADER_ENV_MAX]);

@@ -102,6 +102,7 @@ def test_upgraded(launcher, certificate, payload, directory, port, version):
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin")
     nginx, pid_file = start_daemon(launcher, directory, config, program)
     old = nginx.pid
+    wait_until(lambda: workers_of(nginx), "a worker")  # from then on it hears signals
     os.kill(old, signal.SIGUSR2)
 
     def new_pid():
@@ -110,6 +111,7 @@ def test_upgraded(launcher, certificate, payload, directory, port, version):
 
     nginx.pid = wait_until(new_pid, "the new version")
     launcher.adopt_group(nginx.pid)
+    wait_until(lambda: workers_of(nginx), "a worker of the new version")
     os.kill(old, signal.SIGQUIT)
     wait_until(lambda: not pathlib.Path(f"/proc/{old}/task/{old}/children").exists()
                or not pathlib.Path(f"/proc/{old}/cmdline").read_bytes(), "the old version's end")

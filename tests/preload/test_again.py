@@ -21,6 +21,7 @@ def test_it_keeps_the_ulp(run, way):
     assert text == b"ok"
 
 
-def test_unless_it_says_what_is_to_be_preloaded(run):
-    done, _ = run_again(run, "other")
+@pytest.mark.parametrize("way", ["other", "unset"])
+def test_unless_it_says_what_is_to_be_preloaded(run, way):
+    done, _ = run_again(run, way)
     assert done.returncode != 0

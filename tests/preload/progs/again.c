@@ -27,6 +27,10 @@ int main(int argc, char **argv)
 		CHECK(write(fd, "ok", 2) == 2);
 		return 0;
 	}
+	if (!strcmp(argv[2], "unset")) {
+		unsetenv("LD_PRELOAD");
+		execl(path, path, argv[1], "second", NULL);
+	}
 	execle(path, path, argv[1], "second", NULL,
 	       !strcmp(argv[2], "small")  ? small
 	       : !strcmp(argv[2], "none") ? none

@@ -95,6 +95,7 @@ def test_as_a_daemon(launcher, certificate, payload, directory, port, version):
     assert "[alert]" not in (directory / "nginx-0" / "error.log").read_text()
 
 
+@pytest.mark.skipif("TLSULP_SANITIZER" in os.environ, reason="its options are in the environment")
 @both_versions
 def test_upgraded(launcher, certificate, payload, directory, port, version):
     """USR2: nginx runs its new version with an environment of its own."""

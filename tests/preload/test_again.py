@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """A program that runs itself anew with an environment of its own (progs/again.c)."""
+import os
 import subprocess
 
 import pytest
 
 import wire
+
+pytestmark = pytest.mark.skipif("TLSULP_SANITIZER" in os.environ,
+                                reason="its options are in the environment")
 
 
 def run_again(run, way):

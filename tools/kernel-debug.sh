@@ -9,6 +9,7 @@
 # TLSULP_BUILD: the build tree (default: build). All is in its folder kernel/debug: source, obj,
 # linux as tests/guest/kernel.sh makes it, src the module's sources, build.log.
 set -euo pipefail
+unset MAKEFLAGS MFLAGS # as in tools/kernel.sh
 top=$(cd "$(dirname "$0")/.." && pwd -P)
 TLSULP_BUILD=$(realpath -m "${TLSULP_BUILD:-$top/build}")
 export TLSULP_BUILD

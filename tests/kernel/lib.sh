@@ -11,6 +11,7 @@
 #   wait_for_port PORT
 #   hold_begin WORD...       a connection (progs/hold.c) that uses the module, by process $holder, until
 #   hold_end                 whose status says whether it still worked
+#   wait_for_orphans         no closed socket is in use any more
 #   log_test NAME            the kernel has nothing to say that it should not
 guest_status=0
 
@@ -53,6 +54,15 @@ wait_for_port() {
 	done
 	echo "nothing listens on port $1"
 	return 1
+}
+
+# A closed socket stays in use while TCP has something to send for it: newer kernels let its
+# peer's end, which reads nothing any more, time out first.
+wait_for_orphans() {
+	for _ in $(seq 150); do
+		grep -q 'orphan 0 ' /proc/net/sockstat && break
+		sleep 1
+	done
 }
 
 hold_begin() {

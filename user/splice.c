@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <string.h>
 
 static ssize_t result(size_t done, int err)
 {
@@ -184,18 +183,8 @@ struct outlet {
 /* Into the pipe: what it takes, or why it takes nothing. */
 static int pour(struct outlet *o, const uint8_t *p, size_t n)
 {
-	struct tube_hold hold;
-	size_t len = n;
-	uint8_t *room = tube_room(o->pipe, (uintptr_t)p, &len, &hold);
-	ssize_t put;
+	ssize_t put = tube_write(o->pipe, p, n);
 
-	if (room) {
-		memcpy(room, p, len);
-		tube_filled(&hold, len);
-		put = len;
-	} else {
-		put = tube_write(o->pipe, p, n);
-	}
 	o->rq.done = put > 0 ? put : 0;
 	o->pipe_full = put == -EAGAIN;
 	return put > 0 || o->pipe_full ? RX_STOP : put;

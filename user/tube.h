@@ -95,7 +95,7 @@ ssize_t tube_from_file(int in, off64_t *offset, int out, size_t n);
 ssize_t tube_splice(int in, off64_t *in_off, int out, off64_t *out_off, size_t len,
 		    unsigned int flags);
 
-/* As pipe.h's, on pipes that may be tubes. */
+/* As pipe.h's, on pipes that may be tubes; tube_read() reads what is in the kernel. */
 ssize_t tube_read(int fd, uint8_t *p, size_t n);
 ssize_t tube_write(int fd, const uint8_t *p, size_t n);
 int tube_wait(int fd, short events, bool nonblock);

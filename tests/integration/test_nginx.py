@@ -81,17 +81,21 @@ def start_daemon(launcher, directory, config, program="nginx"):
     return nginx, pid_file
 
 
-@both_versions
-def test_as_a_daemon(launcher, certificate, payload, directory, port, version):
-    config = nginx_config(directory, static_server(certificate, payload, port), workers=2,
-                          daemon=True)
-    nginx, pid_file = start_daemon(launcher, directory, config)
+def serves_and_ends(launcher, certificate, payload, port, version, nginx, pid_file):
     download = curl_download(launcher, certificate, version, url(port), payload.size)
     download.receive_most()
     expect_carried(nginx, tx=1, rx=rx_keys(version), sent=payload.size)
     assert download.finish() == payload.digest
     os.kill(nginx.pid, signal.SIGQUIT)
     wait_until(lambda: not pid_file.exists(), "the daemon's end")
+
+
+@both_versions
+def test_as_a_daemon(launcher, certificate, payload, directory, port, version):
+    config = nginx_config(directory, static_server(certificate, payload, port), workers=2,
+                          daemon=True)
+    nginx, pid_file = start_daemon(launcher, directory, config)
+    serves_and_ends(launcher, certificate, payload, port, version, nginx, pid_file)
     assert "[alert]" not in (directory / "nginx-0" / "error.log").read_text()
 
 
@@ -116,12 +120,7 @@ def test_upgraded(launcher, certificate, payload, directory, port, version):
     os.kill(old, signal.SIGQUIT)
     wait_until(lambda: not pathlib.Path(f"/proc/{old}/task/{old}/children").exists()
                or not pathlib.Path(f"/proc/{old}/cmdline").read_bytes(), "the old version's end")
-    download = curl_download(launcher, certificate, version, url(port), payload.size)
-    download.receive_most()
-    expect_carried(nginx, tx=1, rx=rx_keys(version), sent=payload.size)
-    assert download.finish() == payload.digest
-    os.kill(nginx.pid, signal.SIGQUIT)
-    wait_until(lambda: not pid_file.exists(), "the daemon's end")
+    serves_and_ends(launcher, certificate, payload, port, version, nginx, pid_file)
 
 
 def test_gnutls_cli_as_the_peer(launcher, certificate, sample, directory, port):

@@ -92,6 +92,7 @@ void enter_network(const char *path); /* a network namespace; NULL: stay */
 int listen_at(const struct plan *plan, struct meeting *meeting);
 int meet_client(int listener);
 int meet_server(const struct plan *plan, struct meeting *meeting);
+void shake_hands(int fd, int tls, bool server); /* for who has no handshake of its own */
 void set_blocking(int fd, bool blocking);
 void reset_on_close(int fd);
 

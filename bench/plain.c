@@ -26,6 +26,7 @@ static void plain_prepare(const struct plan *plan, bool server)
 
 static void plain_open(const struct plan *plan, struct end *end, bool server)
 {
+	shake_hands(end->fd, plan->tls, server);
 }
 
 static ssize_t plain_send(struct end *end, const void *from, size_t n)
@@ -58,6 +59,7 @@ static void ulp_open(const struct plan *plan, struct end *end, bool server)
 
 	memcpy(info, pattern, suite->tls_size - 8);
 	memcpy(info, &head, sizeof(head));
+	shake_hands(end->fd, plan->tls, server);
 	if (server && plan->raw)
 		return;
 	NEED(!setsockopt(end->fd, IPPROTO_TCP, TCP_ULP, "tls", 4));

@@ -18,6 +18,7 @@ static void zerocopy_open(const struct plan *plan, struct end *end, bool server)
 {
 	int one = 1;
 
+	shake_hands(end->fd, plan->tls, server);
 	if (!server)
 		NEED(!setsockopt(end->fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)));
 }

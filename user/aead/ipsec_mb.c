@@ -35,6 +35,8 @@
 #define OLDEST IMB_VERSION(1, 3, 0)
 #endif
 
+#define CACHE_LINE 64
+
 struct gcm_calls {
 	aes_gcm_pre_t pre;
 	aes_gcm_enc_dec_t enc;
@@ -143,6 +145,17 @@ static int chacha_set_key(void *state, const uint8_t *key)
 	return 0;
 }
 
+/*
+ * The library's ChaCha20 asks for a kilobyte at a time and then computes: memory that is cold is
+ * waited for each time (docs/PERFORMANCE.md). AES-GCM reads on steadily, which the processor
+ * foresees.
+ */
+static void chacha_prefetch(const uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len; i += CACHE_LINE)
+		__builtin_prefetch(p + i);
+}
+
 static int chacha_seal(void *state, const uint8_t *nonce, const uint8_t *aad, size_t aad_len,
 		       const struct iovec *in, int in_cnt, uint8_t *out)
 {
@@ -150,6 +163,7 @@ static int chacha_seal(void *state, const uint8_t *nonce, const uint8_t *aad, si
 
 	chacha.init(s->key, &s->ctx, nonce, aad, aad_len);
 	for (int i = 0; i < in_cnt; i++) {
+		chacha_prefetch(in[i].iov_base, in[i].iov_len);
 		chacha.enc_update(s->key, &s->ctx, out, in[i].iov_base, in[i].iov_len);
 		out += in[i].iov_len;
 	}

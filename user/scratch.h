@@ -31,14 +31,32 @@
  */
 #define SCRATCH_PAGE 4096
 
+/* Records sealed one after the other in tx, not yet sent. */
+struct batch {
+	uint8_t *bytes;
+	size_t len;
+	unsigned int count;
+	uint16_t wire[SCRATCH_RECORDS]; /* length of each record */
+	uint16_t fresh[SCRATCH_RECORDS]; /* bytes of it that came from the source */
+};
+
 struct scratch {
 	uint8_t tx[SCRATCH_TX_SIZE + SCRATCH_PAGE];
+	uint64_t tx_uses; /* how often something was put there: what a call left may be gone */
+	struct batch left; /* by a call that sleeps until the socket has room */
 	uint8_t rx[SCRATCH_RX_SIZE + SCRATCH_PAGE];
 	uint8_t peek[SCRATCH_PEEK_SIZE];
 	/* Of one receiving call, also while it sleeps: handlers then find it busy. */
 	uint8_t front[SCRATCH_FRONT_SIZE];
 	bool front_busy;
 };
+
+/* tx, for something new. */
+static inline uint8_t *scratch_tx(struct scratch *s)
+{
+	s->tx_uses++;
+	return s->tx;
+}
 
 /* The first place from @room on that is half a page off @other, an address or a file offset. */
 static inline uint8_t *scratch_off(uint8_t *room, uintptr_t other)

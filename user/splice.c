@@ -214,7 +214,7 @@ static bool move_held(struct conn *c, int fd, struct outlet *o, int *err)
 static int move_read(struct conn *c, int fd, struct outlet *o)
 {
 	struct scratch *scratch = scratch_get();
-	struct iovec iov = { scratch ? scratch->tx : NULL, o->len };
+	struct iovec iov = { scratch ? scratch_tx(scratch) : NULL, o->len };
 	const uint8_t *text;
 	size_t got;
 	int err;

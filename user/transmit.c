@@ -15,15 +15,6 @@
 #define COPIED 256
 #define WRITE_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL)
 
-/* Records sealed one after the other in the thread's scratch, not yet sent. */
-struct batch {
-	uint8_t *bytes;
-	size_t len;
-	unsigned int count;
-	uint16_t wire[SCRATCH_RECORDS]; /* length of each record */
-	uint16_t fresh[SCRATCH_RECORDS]; /* bytes of it that came from the source */
-};
-
 /* The place @at bytes on. A vector may have a thousand pieces before it: not from the start again.
  */
 static struct iov_cursor *iov_seek(struct iov_source *s, size_t at)
@@ -251,7 +242,7 @@ static int prepare(struct conn *c, struct batch *b, uintptr_t origin)
 
 	if (!scratch || conn_tx_key(c))
 		return -ENOMEM;
-	*b = (struct batch){ .bytes = scratch_off(scratch->tx, origin - prefix) };
+	*b = (struct batch){ .bytes = scratch_off(scratch_tx(scratch), origin - prefix) };
 	return 0;
 }
 
@@ -387,20 +378,57 @@ static int fill_batch(struct conn *c, struct batch *b, struct source *s, uint8_t
 	return 0;
 }
 
+static struct tx_place place_of(const struct tls_tx *tx)
+{
+	return (struct tx_place){ tx->keys.seq, tx->key_gen, tx->open_len, tx->max_payload };
+}
+
+/* The socket took nothing of it: if the call goes on, nothing need be sealed again. */
+static void leave_batch(struct conn *c, const struct batch *b, struct source *s)
+{
+	struct scratch *scratch = scratch_get();
+
+	scratch->left = *b;
+	s->left_in_scratch = scratch->tx_uses;
+	s->left_at = place_of(&c->session->tx.engine);
+}
+
+/* Meanwhile a handler may have used scratch, and others may have sent or changed the key. */
+static bool find_batch(struct conn *c, struct batch *b, struct source *s)
+{
+	uint64_t uses = s->left_in_scratch;
+	struct tx_place now;
+
+	if (__builtin_expect(!uses, 1))
+		return false;
+	s->left_in_scratch = 0;
+	now = place_of(&c->session->tx.engine);
+	if (uses != scratch_get()->tx_uses || now.seq != s->left_at.seq ||
+	    now.key_gen != s->left_at.key_gen || now.open_len != s->left_at.open_len ||
+	    now.max_payload != s->left_at.max_payload)
+		return false;
+	*b = scratch_get()->left;
+	return true;
+}
+
 /* One batch or one gathering. Returns 0 to go on, or why not. */
 static int step(struct conn *c, int fd, struct source *s, uint8_t type, bool more)
 {
 	struct batch b;
 	ssize_t sent;
 	size_t tail;
-	int err = prepare(c, &b, s->origin + s->accepted);
+	int err = 0;
 
-	if (err)
-		return err;
-	err = fill_batch(c, &b, s, type, more, &tail);
-	if (err || !b.count)
-		return err || !tail ? err : gather(c, s, tail);
+	if (!find_batch(c, &b, s)) {
+		err = prepare(c, &b, s->origin + s->accepted);
+		if (!err)
+			err = fill_batch(c, &b, s, type, more, &tail);
+		if (err || !b.count)
+			return err || !tail ? err : gather(c, s, tail);
+	}
 	sent = batch_write(c, fd, &b, false);
+	if (sent == -EAGAIN)
+		leave_batch(c, &b, s);
 	if (sent < 0)
 		return sent;
 	for (ssize_t i = 0; i < sent; i++)

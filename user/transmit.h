@@ -13,6 +13,13 @@
 #include "user/conn.h"
 #include "user/iov.h"
 
+/* Where the sending side stands: the same place seals the same text to the same bytes. */
+struct tx_place {
+	uint64_t seq;
+	uint32_t key_gen;
+	uint16_t open_len, max_payload;
+};
+
 /*
  * Where plaintext comes from. fill() copies the @n bytes that lie @at bytes
  * after the first one not yet accepted: 0, negative errno, or -ENODATA if the
@@ -30,6 +37,9 @@ struct source {
 	void (*accept)(struct source *s, size_t n);
 	size_t accepted; /* of them so far: transmit() counts */
 	uintptr_t origin; /* address or file offset of the first byte, as far as that is known */
+	/* transmit()'s, between the goes of one call: sealed, and the socket took nothing of it. */
+	uint64_t left_in_scratch; /* tx_uses of scratch then; 0: nothing */
+	struct tx_place left_at;
 };
 
 /* The caller's vector as a source. */

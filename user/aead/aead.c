@@ -32,7 +32,10 @@ struct pool {
 	size_t fresh_len;
 };
 
-/* In order of preference. Of SM4 and ARIA libgcrypt is many times faster than libcrypto. */
+/*
+ * In order of preference, which for a cipher that is_slow() comes after all others. Of SM4 and
+ * ARIA libgcrypt is many times faster than libcrypto.
+ */
 static const struct aead_provider *const providers[] = { &aead_ipsec_mb, &aead_libgcrypt,
 							 &aead_libcrypto };
 
@@ -227,9 +230,10 @@ int aead_key_new(uint16_t cipher_type, const uint8_t *key, struct aead_key **out
 {
 	int ret = -ENOENT;
 
-	for (size_t i = 0; i < ARRAY_SIZE(providers) && ret == -ENOENT; i++)
-		if (provider_allowed(i))
-			ret = aead_key_new_from(i, cipher_type, key, out);
+	for (int slow = 0; slow < 2; slow++)
+		for (size_t i = 0; i < ARRAY_SIZE(providers) && ret == -ENOENT; i++)
+			if (provider_allowed(i) && aead_provider_is_slow(i, cipher_type) == slow)
+				ret = aead_key_new_from(i, cipher_type, key, out);
 	return ret;
 }
 
@@ -282,6 +286,12 @@ int aead_provider_usable(int index)
 bool aead_provider_has(int index, uint16_t cipher_type)
 {
 	return index_ok(index) && cipher_find(index, cipher_type);
+}
+
+bool aead_provider_is_slow(int index, uint16_t cipher_type)
+{
+	return aead_provider_has(index, cipher_type) && providers[index]->is_slow &&
+	       providers[index]->is_slow(cipher_type);
 }
 
 const char *aead_provider_version(int index)

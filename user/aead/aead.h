@@ -75,12 +75,14 @@ const char *aead_key_provider(const struct aead_key *k);
 /*
  * For `tlsulp doctor`: providers by index from 0; NULL after the last.
  * aead_provider_usable() tries to open it: 0, or -ENOENT (not installed),
- * -ENOTSUP (this CPU lacks what it needs). aead_provider_version() is NULL
+ * -ENOTSUP (this CPU lacks what it needs). aead_provider_is_slow(): it has the
+ * cipher, but on this CPU any other is taken first. aead_provider_version() is NULL
  * unless usable. aead_provider_hint() is the Debian package that has it.
  */
 const char *aead_provider_name(int index);
 int aead_provider_usable(int index);
 bool aead_provider_has(int index, uint16_t cipher_type);
+bool aead_provider_is_slow(int index, uint16_t cipher_type);
 const char *aead_provider_version(int index);
 const char *aead_provider_hint(int index);
 

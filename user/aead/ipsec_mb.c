@@ -64,6 +64,7 @@ struct library {
 static struct library lib;
 static struct gcm_calls gcm128, gcm256;
 static struct chacha_calls chacha;
+static IMB_ARCH arch;
 
 /*
  * The contexts are kept beside the schedules rather than on the stack, as they
@@ -221,7 +222,6 @@ static bool cpu_suits(void)
 
 static int load(void)
 {
-	IMB_ARCH arch = IMB_ARCH_NONE;
 	IMB_MGR *mgr;
 	int ret;
 
@@ -248,6 +248,12 @@ static const char *version(void)
 	return lib.get_version_str();
 }
 
+/* ChaCha20 of 16 KiB: 4.4 us with AVX-512 and 9.1 with AVX2, libcrypto's 4.8 and 7.6. */
+static bool is_slow(uint16_t type)
+{
+	return type == TLSULP_CHACHA20_POLY1305 && arch < IMB_ARCH_AVX512;
+}
+
 #define GCM_COMMON                                                                                 \
 	.state_len = sizeof(struct gcm_state), .create = gcm_create, .set_key = gcm_set_key,       \
 	.seal = gcm_seal, .open = gcm_open
@@ -269,6 +275,7 @@ const struct aead_provider aead_ipsec_mb = {
 	.package = PACKAGE,
 	.load = load,
 	.version = version,
+	.is_slow = is_slow,
 	.ciphers = ciphers,
 	.cipher_cnt = sizeof(ciphers) / sizeof(ciphers[0]),
 };

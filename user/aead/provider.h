@@ -38,6 +38,7 @@ struct aead_provider {
 	/* The rest only after load() gave 0. */
 	const char *(*version)(void);
 	bool (*has)(uint16_t type); /* of the ciphers below, does this version? NULL: all */
+	bool (*is_slow)(uint16_t type); /* on this CPU others are faster; NULL: never */
 	const struct aead_cipher *ciphers;
 	int cipher_cnt;
 };

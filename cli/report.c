@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "cli/cli.h"
+#include "cli/tree.h"
 #include "engine/cipher.h"
 
 #define ADDR_LEN (INET6_ADDRSTRLEN + 9)
@@ -138,12 +139,13 @@ static void json_connection(FILE *out, const struct stat_conn *c)
 void report_json(FILE *out, const struct stat_region *region)
 {
 	const struct stat_conn *c;
+	pid_t head = tree_head(region);
 	const char *sep = "";
 	char name[64];
 	int i = 0;
 
-	proc_name(region->root_pid, name, sizeof(name));
-	fprintf(out, "{\"pid\": %u, \"program\": ", region->root_pid);
+	proc_name(head, name, sizeof(name));
+	fprintf(out, "{\"pid\": %d, \"program\": ", head);
 	json_string(out, name);
 	fputs(", \"counters\": {", out);
 	for (unsigned int k = 0; k < TLS_STAT_COUNT; k++)

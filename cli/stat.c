@@ -46,8 +46,10 @@ static int print_all(bool json)
 
 		fputs(sep, stdout);
 		if (!json) {
-			proc_name(t->region->root_pid, name, sizeof(name));
-			printf("tree %u %s\n", t->region->root_pid, name);
+			pid_t head = tree_head(t->region);
+
+			proc_name(head, name, sizeof(name));
+			printf("tree %d %s\n", head, name);
 		}
 		print_tree(t->region, json);
 		sep = json ? ", " : "\n";

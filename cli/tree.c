@@ -74,6 +74,21 @@ bool tree_alive(const struct stat_region *region)
 	return false;
 }
 
+pid_t tree_head(const struct stat_region *region)
+{
+	const struct stat_proc *oldest = NULL;
+
+	if (proc_alive(region->root_pid, region->root_start))
+		return region->root_pid;
+	for (int i = 0; i < STAT_PROCS; i++) {
+		const struct stat_proc *p = &region->procs[i];
+
+		if (p->pid && (!oldest || p->start < oldest->start) && proc_alive(p->pid, p->start))
+			oldest = p;
+	}
+	return oldest ? oldest->pid : region->root_pid;
+}
+
 bool tree_has(const struct stat_region *region, pid_t pid)
 {
 	uint64_t start = proc_start(pid);

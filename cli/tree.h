@@ -19,6 +19,8 @@ struct tree {
 /* Read a statistics file of @uid or root. Returns 0, -errno or -EPROTO (another version). */
 int tree_read(int dirfd, const char *name, uid_t uid, struct stat_region **region);
 bool tree_alive(const struct stat_region *region);
+/* The process that was started, or if it has ended (a daemon's) the oldest of the others. */
+pid_t tree_head(const struct stat_region *region);
 bool tree_has(const struct stat_region *region, pid_t pid);
 void tree_forget(struct stat_region *region, pid_t pid);
 

@@ -519,6 +519,27 @@ def test_stat_finds_the_tree_by_any_of_its_processes(tlsulp, rundir):
         child.wait()
 
 
+def test_stat_names_a_daemon(tlsulp, rundir):
+    """What was started has ended, as a daemon's first process does: the oldest that lives."""
+    children = []
+    try:
+        for name in ("sleep", "tail"):
+            children.append(subprocess.Popen([name, "60"] if name == "sleep" else
+                                             [name, "-f", "/dev/null"]))
+            time.sleep(0.05)
+        region = make_region(dead_pid(), start=1)
+        for i, child in enumerate(reversed(children)):
+            region.procs[i] = Proc(child.pid, 0, proc_start(child.pid))
+        write_region(rundir, region)
+        assert f"tree {children[0].pid} sleep\n" in call(tlsulp, "stat").stdout
+        (tree,) = json.loads(call(tlsulp, "stat", "--json", str(children[1].pid)).stdout)["trees"]
+        assert (tree["pid"], tree["program"]) == (children[0].pid, "sleep")
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+
+
 def test_stat_finds_the_tree_by_environment(tlsulp, rundir, tmp_path, monkeypatch):
     other = tmp_path / "other"
     other.mkdir()

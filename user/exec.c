@@ -402,27 +402,27 @@ static int after_spawn(int result, bool begun, bool cancel)
 	return result;
 }
 
-int exec_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
-	       const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+int exec_spawn(exec_spawner *spawn, pid_t *pid, const char *path,
+	       const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
+	       char *const argv[], char *const envp[])
 {
 	bool begun = begin_program();
 	int err;
 
 	before_spawn(conn_count() && loader_runs_in(AT_FDCWD, path, envp), actions);
-	err = spawn_is_refused() ? EOPNOTSUPP
-				 : real.posix_spawn(pid, path, actions, attr, argv, envp);
+	err = spawn_is_refused() ? EOPNOTSUPP : spawn(pid, path, actions, attr, argv, envp);
 	return after_spawn(err, begun, err != 0);
 }
 
-int exec_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
-		const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+int exec_spawnp(exec_spawner *spawn, pid_t *pid, const char *file,
+		const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
+		char *const argv[], char *const envp[])
 {
 	bool begun = begin_program();
 	int err;
 
 	before_spawn(conn_count() && loader_runs_in_found(file, envp), actions);
-	err = spawn_is_refused() ? EOPNOTSUPP
-				 : real.posix_spawnp(pid, file, actions, attr, argv, envp);
+	err = spawn_is_refused() ? EOPNOTSUPP : spawn(pid, file, actions, attr, argv, envp);
 	return after_spawn(err, begun, err != 0);
 }
 

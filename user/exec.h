@@ -18,10 +18,15 @@ int exec_vpe(const char *file, char *const argv[], char *const envp[]);
 int exec_f(int fd, char *const argv[], char *const envp[]);
 int exec_at(int dirfd, const char *path, char *const argv[], char *const envp[], int flags);
 
-int exec_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
-	       const posix_spawnattr_t *attr, char *const argv[], char *const envp[]);
-int exec_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
-		const posix_spawnattr_t *attr, char *const argv[], char *const envp[]);
+/* @spawn: libc's posix_spawn, or pidfd_spawn, whose result at @pid is a descriptor. */
+typedef __typeof__(posix_spawn) exec_spawner;
+int exec_spawn(exec_spawner *spawn, pid_t *pid, const char *path,
+	       const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
+	       char *const argv[], char *const envp[]);
+/* The same of a file that is looked for in PATH. */
+int exec_spawnp(exec_spawner *spawn, pid_t *pid, const char *file,
+		const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
+		char *const argv[], char *const envp[]);
 
 int exec_system(const char *command);
 void exec_system_after_fork(void);

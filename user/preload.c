@@ -727,14 +727,29 @@ EXPORT int clone(int (*run)(void *), void *stack, int flags, void *arg, ...)
 EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 		       const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-	return (ready(), exec_spawn(pid, path, actions, attr, argv, envp));
+	return (ready(), exec_spawn(real.posix_spawn, pid, path, actions, attr, argv, envp));
 }
 
 EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 			const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-	return (ready(), exec_spawnp(pid, file, actions, attr, argv, envp));
+	return (ready(), exec_spawnp(real.posix_spawnp, pid, file, actions, attr, argv, envp));
 }
+
+/* Only where libc has them: programs look whether it does. */
+#if __GLIBC_PREREQ(2, 39)
+EXPORT int pidfd_spawn(int *pidfd, const char *path, const posix_spawn_file_actions_t *actions,
+		       const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+{
+	return (ready(), exec_spawn(real.pidfd_spawn, pidfd, path, actions, attr, argv, envp));
+}
+
+EXPORT int pidfd_spawnp(int *pidfd, const char *file, const posix_spawn_file_actions_t *actions,
+			const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+{
+	return (ready(), exec_spawnp(real.pidfd_spawnp, pidfd, file, actions, attr, argv, envp));
+}
+#endif
 
 EXPORT int system(const char *command)
 {

@@ -26,6 +26,8 @@ void real_init(void)
 	X(execveat)
 	X(pidfd_getfd)
 	X(_Fork)
+	X(pidfd_spawn)
+	X(pidfd_spawnp)
 #undef X
 	__atomic_store_n(&real_ready, true, __ATOMIC_RELEASE);
 }

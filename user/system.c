@@ -112,7 +112,7 @@ static int start(struct shell *s, const char *command)
 	posix_spawnattr_setsigmask(&attr, &s->mask);
 	posix_spawnattr_setsigdefault(&attr, &heeded);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-	err = exec_spawn(&s->pid, "/bin/sh", NULL, &attr, argv, environ);
+	err = exec_spawn(real.posix_spawn, &s->pid, "/bin/sh", NULL, &attr, argv, environ);
 	posix_spawnattr_destroy(&attr);
 	return err;
 }

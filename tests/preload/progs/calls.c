@@ -573,6 +573,12 @@ static bool spawn_call(void)
 		CHECK(posix_spawn(&pid, "/bin/sh", NULL, NULL, args, env) == 0);
 	} else if (is("posix_spawnp")) {
 		CHECK(posix_spawnp(&pid, "sh", NULL, NULL, args, env) == 0);
+	} else if (ONE_OF("pidfd_spawn", "pidfd_spawnp")) {
+		CHECK(CALL(__typeof__(&posix_spawn), &pid, is("pidfd_spawn") ? "/bin/sh" : "sh",
+			   NULL, NULL, args, env) == 0);
+		CHECK(waitpid(-1, NULL, 0) > 0);
+		CHECK(close(pid) == 0); /* it is a descriptor */
+		pid = -1;
 	} else if (is("posix_spawn_file_actions_adddup2")) {
 		CHECK(posix_spawn_file_actions_init(&actions) == 0);
 		CHECK(posix_spawn_file_actions_adddup2(&actions, fd, 9) == 0);

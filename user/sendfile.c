@@ -80,7 +80,8 @@ static const uint8_t *file_direct(struct source *src, size_t at, size_t n)
 
 	if (!at && has_shrunk(f))
 		return BAD_PAGE;
-	if (!f->window || from + (off64_t)n > f->window_end) {
+	/* Before the window: records of a batch that went past it are sealed once more. */
+	if (!f->window || from < f->window_at || from + (off64_t)n > f->window_end) {
 		void *p;
 
 		close_window(f);

@@ -35,6 +35,7 @@
 struct batch {
 	uint8_t *bytes;
 	size_t len;
+	uint64_t uses; /* tx_uses when it was begun */
 	unsigned int count;
 	uint16_t wire[SCRATCH_RECORDS]; /* length of each record */
 	uint16_t fresh[SCRATCH_RECORDS]; /* bytes of it that came from the source */

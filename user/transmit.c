@@ -242,7 +242,9 @@ static int prepare(struct conn *c, struct batch *b, uintptr_t origin)
 
 	if (!scratch || conn_tx_key(c))
 		return -ENOMEM;
-	*b = (struct batch){ .bytes = scratch_off(scratch_tx(scratch), origin - prefix) };
+	b->bytes = scratch_off(scratch_tx(scratch), origin - prefix);
+	b->len = b->count = 0;
+	b->uses = scratch->tx_uses;
 	return 0;
 }
 
@@ -383,31 +385,37 @@ static struct tx_place place_of(const struct tls_tx *tx)
 	return (struct tx_place){ tx->keys.seq, tx->key_gen, tx->open_len, tx->max_payload };
 }
 
+/* A handler that was not to run (of a SIGSEGV that another sent) may have used scratch, too. */
+static bool is_intact(const struct batch *b)
+{
+	return b->uses == scratch_get()->tx_uses;
+}
+
 /* The socket took nothing of it: if the call goes on, nothing need be sealed again. */
 static void leave_batch(struct conn *c, const struct batch *b, struct source *s)
 {
 	struct scratch *scratch = scratch_get();
 
 	scratch->left = *b;
-	s->left_in_scratch = scratch->tx_uses;
+	s->left_in = scratch;
 	s->left_at = place_of(&c->session->tx.engine);
 }
 
 /* Meanwhile a handler may have used scratch, and others may have sent or changed the key. */
 static bool find_batch(struct conn *c, struct batch *b, struct source *s)
 {
-	uint64_t uses = s->left_in_scratch;
+	const struct scratch *in = s->left_in;
 	struct tx_place now;
 
-	if (__builtin_expect(!uses, 1))
+	if (__builtin_expect(!in, 1))
 		return false;
-	s->left_in_scratch = 0;
+	s->left_in = NULL;
 	now = place_of(&c->session->tx.engine);
-	if (uses != scratch_get()->tx_uses || now.seq != s->left_at.seq ||
+	if (in != scratch_get() || !is_intact(&in->left) || now.seq != s->left_at.seq ||
 	    now.key_gen != s->left_at.key_gen || now.open_len != s->left_at.open_len ||
 	    now.max_payload != s->left_at.max_payload)
 		return false;
-	*b = scratch_get()->left;
+	*b = in->left;
 	return true;
 }
 
@@ -425,6 +433,8 @@ static int step(struct conn *c, int fd, struct source *s, uint8_t type, bool mor
 			err = fill_batch(c, &b, s, type, more, &tail);
 		if (err || !b.count)
 			return err || !tail ? err : gather(c, s, tail);
+		if (!is_intact(&b))
+			return 0;
 	}
 	sent = batch_write(c, fd, &b, false);
 	if (sent == -EAGAIN)

@@ -13,6 +13,8 @@
 #include "user/conn.h"
 #include "user/iov.h"
 
+struct scratch;
+
 /* Where the sending side stands: the same place seals the same text to the same bytes. */
 struct tx_place {
 	uint64_t seq;
@@ -38,7 +40,7 @@ struct source {
 	size_t accepted; /* of them so far: transmit() counts */
 	uintptr_t origin; /* address or file offset of the first byte, as far as that is known */
 	/* transmit()'s, between the goes of one call: sealed, and the socket took nothing of it. */
-	uint64_t left_in_scratch; /* tx_uses of scratch then; 0: nothing */
+	const struct scratch *left_in; /* whose left it is; NULL: nothing */
 	struct tx_place left_at;
 };
 

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <time.h>
 
+#define SLICE_MS 500
+
 static int64_t now_ms(void)
 {
 	struct timespec ts;
@@ -70,20 +72,24 @@ bool wait_is_nonblocking(int fd, int flags)
 	return (flags & MSG_DONTWAIT) || (real.fcntl(fd, F_GETFL) & O_NONBLOCK);
 }
 
+/*
+ * poll() looks its number up again whenever something moves: one that was closed meanwhile, while
+ * the socket has another, may by then be something that never gets ready. So it is never trusted
+ * for long.
+ */
 static int wait_for(int fd, short events, int option, struct deadline *d)
 {
-	for (;;) {
-		uint32_t before = signals_interrupts();
-		struct pollfd p = { fd, events, 0 };
-		int n = real.poll(&p, 1, time_left(fd, option, d));
+	struct pollfd p = { fd, events, 0 };
+	int left = time_left(fd, option, d);
+	int slice = left < 0 || left > SLICE_MS ? SLICE_MS : left;
+	uint32_t before = signals_interrupts();
+	int n = real.poll(&p, 1, slice);
 
-		if (n > 0)
-			return 0;
-		if (!n)
-			return -EAGAIN;
-		if (errno != EINTR || !restarts(d, before))
-			return -errno;
-	}
+	if (n > 0)
+		return 0;
+	if (!n)
+		return slice == left ? -EAGAIN : 0;
+	return errno == EINTR && restarts(d, before) ? 0 : -errno;
 }
 
 int wait_writable(int fd, struct deadline *d)

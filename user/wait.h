@@ -24,8 +24,9 @@ void wait_begin(struct deadline *d);
 bool wait_is_nonblocking(int fd, int flags);
 
 /*
- * Until the socket takes bytes (or has an error to report): 0, -EAGAIN (the
- * time is over), or -EINTR.
+ * Until the socket takes bytes (or has an error to report), a handler has run after which the call
+ * goes on, or some time is over: 0, to look which number the socket has and try again. -EAGAIN (the
+ * deadline is over) or -EINTR.
  */
 int wait_writable(int fd, struct deadline *d);
 
@@ -36,7 +37,7 @@ int wait_writable(int fd, struct deadline *d);
  */
 int wait_readable(int fd, size_t want, struct deadline *d);
 
-/* Until an error or the peer's close: for a receive side that has stopped. */
+/* The same until an error or the peer's close: for a receive side that has stopped. */
 int wait_hangup(int fd, struct deadline *d);
 
 #endif

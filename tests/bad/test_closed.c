@@ -21,10 +21,10 @@
 static uint8_t text[LARGE], wire[TLS_WIRE_MAX];
 
 enum call { RECV, PEEK, SPLICE, SEND };
-enum way { CLOSE, DUP2, TWO_NUMBERS };
+enum way { CLOSE, DUP2, TWO_NUMBERS, USED_AGAIN };
 
 struct scene {
-	int fd, peer;
+	int fd, peer, other;
 	bool tls;
 	enum call call;
 	pthread_t thread;
@@ -129,6 +129,11 @@ static void take_away(struct scene *s, enum way way)
 		note(s, "close", tlsulp_close(s->fd));
 		note(s, "close", tlsulp_close(other));
 		break;
+	case USED_AGAIN: /* by what is never ready, while the socket has another number */
+		s->other = tlsulp_dup(s->fd);
+		note(s, "close", tlsulp_close(s->fd));
+		note(s, "dup2", tlsulp_dup2(s->pipe[0], s->fd) == s->fd);
+		break;
 	}
 }
 
@@ -143,15 +148,15 @@ static void peer_says(struct scene *s)
 		raw_write(s->peer, text, LEN);
 }
 
-/* Plaintext until the end: how much there was. */
-static void peer_reads_all(struct scene *s)
+/* Plaintext, @most of it or until the end: how much there was. */
+static void peer_reads(struct scene *s, size_t most)
 {
 	struct tls_keys k = keys_seeded(TLSULP_VERSION_1_3, TLSULP_AES_GCM_128, 2);
 	static uint8_t plain[TLS_PAYLOAD_MAX];
 	size_t have = 0;
 	ssize_t n;
 
-	for (;;) {
+	while (have < most) {
 		uint8_t type = TLSULP_DATA, byte;
 
 		if (recv(s->peer, &byte, 1, MSG_PEEK) <= 0)
@@ -173,7 +178,7 @@ static void tell(struct scene *s, enum way way)
 	usleep(20000);
 	look_for_the_end(s);
 	if (s->call == SEND)
-		peer_reads_all(s);
+		peer_reads(s, way == USED_AGAIN ? LARGE : SIZE_MAX);
 	else
 		peer_says(s);
 	pthread_join(s->thread, NULL);
@@ -184,8 +189,10 @@ static void tell(struct scene *s, enum way way)
 	close(s->peer);
 	close(s->pipe[0]);
 	close(s->pipe[1]);
-	if (way == DUP2)
+	if (way == DUP2 || way == USED_AGAIN)
 		close(s->fd);
+	if (way == USED_AGAIN)
+		tlsulp_close(s->other);
 }
 
 static int open_numbers(void)
@@ -213,7 +220,7 @@ static void compare(enum call call, enum way way)
 
 static void test_closed_under_recv(void **state)
 {
-	for (enum way way = CLOSE; way <= TWO_NUMBERS; way++)
+	for (enum way way = CLOSE; way <= USED_AGAIN; way++)
 		compare(RECV, way);
 }
 
@@ -231,7 +238,7 @@ static void test_closed_under_send(void **state)
 {
 	for (size_t i = 0; i < LARGE; i++)
 		text[i] = i * 7 + (i >> 8);
-	for (enum way way = CLOSE; way <= TWO_NUMBERS; way++)
+	for (enum way way = CLOSE; way <= USED_AGAIN; way++)
 		compare(SEND, way);
 }
 

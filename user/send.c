@@ -56,7 +56,7 @@ ssize_t send_source(struct conn *c, int fd, struct source *s, int type, int flag
 		done += send_some(c, fd, s, type, flags, &err, &rest, &asleep);
 		if (err != -EAGAIN || wait_is_nonblocking(fd, flags))
 			break;
-		err = wait_writable(fd, &deadline);
+		err = wait_writable(fd, done > 0, &deadline);
 		if (err)
 			break;
 		fd = asleep_number(c, fd);

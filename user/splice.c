@@ -158,7 +158,7 @@ ssize_t splice_to_tls(struct conn *c, int in, int fd, size_t len, unsigned int f
 		if (!err && empty && !done)
 			err = tube_wait(in, POLLIN, flags & SPLICE_F_NONBLOCK);
 		else if (err == -EAGAIN && !wait_is_nonblocking(fd, socket_flags(flags)))
-			err = wait_writable(fd, &deadline);
+			err = wait_writable(fd, done > 0, &deadline);
 		else
 			break;
 		fd = asleep_number(c, fd);

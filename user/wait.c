@@ -77,7 +77,7 @@ bool wait_is_nonblocking(int fd, int flags)
  * the socket has another, may by then be something that never gets ready. So it is never trusted
  * for long.
  */
-static int wait_for(int fd, short events, int option, struct deadline *d)
+static int wait_for(int fd, short events, int option, bool moved, struct deadline *d)
 {
 	struct pollfd p = { fd, events, 0 };
 	int left = time_left(fd, option, d);
@@ -89,17 +89,17 @@ static int wait_for(int fd, short events, int option, struct deadline *d)
 		return 0;
 	if (!n)
 		return slice == left ? -EAGAIN : 0;
-	return errno == EINTR && restarts(d, before) ? 0 : -errno;
+	return errno == EINTR && !moved && restarts(d, before) ? 0 : -errno;
 }
 
-int wait_writable(int fd, struct deadline *d)
+int wait_writable(int fd, bool moved, struct deadline *d)
 {
-	return wait_for(fd, POLLOUT, SO_SNDTIMEO, d);
+	return wait_for(fd, POLLOUT, SO_SNDTIMEO, moved, d);
 }
 
 int wait_hangup(int fd, struct deadline *d)
 {
-	return wait_for(fd, POLLRDHUP, SO_RCVTIMEO, d);
+	return wait_for(fd, POLLRDHUP, SO_RCVTIMEO, false, d);
 }
 
 /* The wait was cut short with bytes there: by what? 0: go and look at them. */

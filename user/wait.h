@@ -26,9 +26,9 @@ bool wait_is_nonblocking(int fd, int flags);
 /*
  * Until the socket takes bytes (or has an error to report), a handler has run after which the call
  * goes on, or some time is over: 0, to look which number the socket has and try again. -EAGAIN (the
- * deadline is over) or -EINTR.
+ * deadline is over) or -EINTR, which any handler brings to a call that has @moved bytes.
  */
-int wait_writable(int fd, struct deadline *d);
+int wait_writable(int fd, bool moved, struct deadline *d);
 
 /*
  * Until @want bytes are in the receive queue, or whatever else makes waiting

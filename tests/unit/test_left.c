@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define V13 TLSULP_VERSION_1_3
@@ -166,6 +167,39 @@ static void test_a_handler_uses_the_same_memory(void **state)
 	home_close(other);
 }
 
+static void nothing(int sig)
+{
+}
+
+static void *send_large(void *fd)
+{
+	static const uint8_t text[8 << 20];
+
+	return (void *)tlsulp_send(*(int *)fd, text, sizeof(text), 0);
+}
+
+/* As from plain TCP: after some bytes any handler ends the call, whatever SA_RESTART says. */
+static void test_a_handler_after_some_bytes(void **state)
+{
+	struct sigaction act = { .sa_handler = nothing, .sa_flags = SA_RESTART };
+	struct timespec patience;
+	pthread_t thread;
+	void *sent = NULL;
+	int fd[2];
+
+	skip_if_signals_are_late();
+	assert_int_equal(sigaction(SIGUSR1, &act, NULL), 0);
+	home_tx_pair(fd, V13, GCM, false);
+	pthread_create(&thread, NULL, send_large, &fd[0]);
+	usleep(100000); /* nobody reads */
+	assert_int_equal(pthread_kill(thread, SIGUSR1), 0);
+	clock_gettime(CLOCK_REALTIME, &patience);
+	patience.tv_sec += 20;
+	assert_int_equal(pthread_timedjoin_np(thread, &sent, &patience), 0);
+	assert_in_range((size_t)sent, TLS_PAYLOAD_MAX, (8 << 20) - 1);
+	home_close(fd);
+}
+
 /* The next one is set only when the reader has come to the last one. */
 static void change_key(void)
 {
@@ -261,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_happens),
 		cmocka_unit_test(test_another_sends),
 		cmocka_unit_test(test_a_handler_uses_the_same_memory),
+		cmocka_unit_test(test_a_handler_after_some_bytes),
 		cmocka_unit_test(test_the_key_changes),
 		cmocka_unit_test(test_the_record_size_changes),
 		cmocka_unit_test_prestate(test_a_mapped_file, &standard),

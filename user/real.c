@@ -8,7 +8,8 @@ bool real_ready;
 
 /*
  * The next definition after this library; where the program links libtlsulp
- * after libc, the first one there is.
+ * after libc, the first one there is. It is to be there: dlsym() tells of a name that is not with
+ * malloc(), and malloc() may be what called us while it begins (jemalloc's reads files).
  */
 static void *find(const char *name)
 {
@@ -26,8 +27,10 @@ void real_init(void)
 	X(execveat)
 	X(pidfd_getfd)
 	X(_Fork)
+#if __GLIBC_PREREQ(2, 39)
 	X(pidfd_spawn)
 	X(pidfd_spawnp)
+#endif
 #undef X
 	__atomic_store_n(&real_ready, true, __ATOMIC_RELEASE);
 }

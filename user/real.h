@@ -58,7 +58,9 @@ struct real {
 	int (*execveat)(int, const char *, char *const[], char *const[], int);
 	int (*pidfd_getfd)(int, int, unsigned int); /* NULL before glibc 2.36 */
 	pid_t (*_Fork)(void); /* NULL before glibc 2.34 */
-	__typeof__(&posix_spawn) pidfd_spawn, pidfd_spawnp; /* NULL before glibc 2.39 */
+#if __GLIBC_PREREQ(2, 39)
+	__typeof__(&posix_spawn) pidfd_spawn, pidfd_spawnp;
+#endif
 };
 
 extern struct real real;

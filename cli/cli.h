@@ -30,10 +30,16 @@ void usage_print(const char *command, bool to_stderr);
 int library_find(char *path, size_t size);
 /* What to say then, and what to do. */
 const char *library_missing(void);
+/* Can LD_PRELOAD hold its path? */
+bool library_preloads(const char *path);
+#define LIBRARY_PATH_REMEDY                                                                        \
+	"LD_PRELOAD cannot hold a path with a space or a colon in it: move it to another "         \
+	"directory"
 
 /* proc.c: processes by pid and start time (field 22 of /proc/PID/stat; 0: unknown) */
 uint64_t proc_start(pid_t pid);
 bool proc_alive(pid_t pid, uint64_t start);
 void proc_name(pid_t pid, char *name, size_t size);
+pid_t proc_parent(pid_t pid); /* 0: unknown */
 
 #endif

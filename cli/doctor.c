@@ -13,6 +13,7 @@
 #include "cli/advice.h"
 #include "cli/kernel_probe.h"
 #include "cli/program.h"
+#include "cli/settings.h"
 #include "engine/cipher.h"
 #include "user/aead/aead.h"
 #include "user/tls_stat.h"
@@ -151,10 +152,20 @@ static void print_ciphers(int provider)
 	printf("\n");
 }
 
+/* TLSULP_AEAD names one that is used alone. */
+static bool is_allowed(int provider)
+{
+	const char *only = settings_aead();
+
+	return !only || !strcmp(only, aead_provider_name(provider));
+}
+
 static bool print_provider(int i)
 {
 	int err = aead_provider_usable(i);
 
+	if (!is_allowed(i))
+		return false;
 	if (!err) {
 		const char *version = aead_provider_version(i);
 
@@ -173,7 +184,7 @@ static bool print_provider(int i)
 static bool served(uint16_t cipher)
 {
 	for (int i = 0; aead_provider_name(i); i++) {
-		if (!aead_provider_usable(i) && aead_provider_has(i, cipher))
+		if (is_allowed(i) && !aead_provider_usable(i) && aead_provider_has(i, cipher))
 			return true;
 	}
 	return false;
@@ -182,7 +193,7 @@ static bool served(uint16_t cipher)
 static const char *package_for(uint16_t cipher)
 {
 	for (int i = 0; aead_provider_name(i); i++) {
-		if (aead_provider_has(i, cipher))
+		if (is_allowed(i) && aead_provider_has(i, cipher))
 			return aead_provider_hint(i);
 	}
 	return NULL;
@@ -210,6 +221,11 @@ static bool check_providers(void)
 	bool any = false;
 
 	printf("AEAD providers\n");
+	if (settings_aead())
+		printf("  TLSULP_AEAD=%s: %s\n", settings_aead(),
+		       settings_aead_is_known() ? "no other is used"
+						: "there is no such library: use " SETTINGS_AEADS
+						  ", or unset it");
 	for (int i = 0; aead_provider_name(i); i++)
 		any |= print_provider(i);
 	print_unserved();
@@ -221,12 +237,14 @@ static bool check_library(void)
 	char path[PATH_MAX];
 
 	printf("userspace home\n");
-	if (library_find(path, sizeof(path)) == 0) {
-		printf("  %s\n", path);
-		return true;
+	if (library_find(path, sizeof(path)) < 0) {
+		printf("  %s\n", library_missing());
+		return false;
 	}
-	printf("  %s\n", library_missing());
-	return false;
+	printf("  %s\n", path);
+	if (!library_preloads(path))
+		printf("  " LIBRARY_PATH_REMEDY "\n");
+	return library_preloads(path);
 }
 
 static void check_io_uring(bool kernel)
@@ -316,14 +334,19 @@ static int verdict(bool works, const char *name, enum advice asks)
 /* As `tlsulp run` takes TLSULP_MODE. */
 static bool has_home(bool kernel, bool user)
 {
-	const char *mode = getenv("TLSULP_MODE");
+	const char *mode = settings_mode();
 
 	if (!mode || !strcmp(mode, "auto"))
 		return kernel || user;
-	printf("\nTLSULP_MODE=%s: %s\n", mode,
-	       !strcmp(mode, "user")     ? "the userspace home only"
-	       : !strcmp(mode, "kernel") ? "the kernel's ULP only"
-					 : "there is no such mode: use auto, user or kernel");
+	printf("\n");
+	if (!settings_mode_is_known(mode))
+		printf("TLSULP_MODE=%s: there is no such mode: use " SETTINGS_MODES "\n", mode);
+	else if (!strcmp(mode, "user"))
+		printf("TLSULP_MODE=user: the userspace home only\n");
+	else if (kernel)
+		printf("TLSULP_MODE=kernel: the kernel's ULP only\n");
+	else
+		printf(SETTINGS_NO_KERNEL_ULP "\n", "TLSULP_MODE=kernel");
 	return !strcmp(mode, "user") ? user : !strcmp(mode, "kernel") && kernel;
 }
 
@@ -340,6 +363,10 @@ int doctor_main(int argc, char **argv)
 		return opt == 'h' ? EXIT_SUCCESS : EXIT_FAILURE;
 	}
 	name = argv[optind];
+	if (name && argv[optind + 1]) {
+		say("%d programs are named: give one, or none", argc - optind);
+		return EXIT_FAILURE;
+	}
 	kernel = check_kernel();
 	check_cpu();
 	user = check_providers();

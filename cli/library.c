@@ -55,6 +55,12 @@ const char *library_missing(void)
 			 "or name it in TLSULP_LIB";
 }
 
+/* ld.so splits LD_PRELOAD at these and knows no quoting. */
+bool library_preloads(const char *path)
+{
+	return !strpbrk(path, " :");
+}
+
 int library_find(char *path, size_t size)
 {
 	if (beside_this_program(path, size))

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Of /proc/PID/stat, from 1. */
+#define PARENT_FIELD 4
 #define START_FIELD 22
 
 static bool read_text(const char *path, char *text, size_t size)
@@ -24,7 +26,7 @@ static bool read_text(const char *path, char *text, size_t size)
 	return len > 0;
 }
 
-uint64_t proc_start(pid_t pid)
+static uint64_t stat_field(pid_t pid, int wanted)
 {
 	char path[64], text[1024];
 	char *at;
@@ -34,9 +36,19 @@ uint64_t proc_start(pid_t pid)
 		return 0;
 	/* Field 2, the name in parentheses, may hold spaces and parentheses itself. */
 	at = strrchr(text, ')');
-	for (int field = 2; at && field < START_FIELD; field++)
+	for (int field = 2; at && field < wanted; field++)
 		at = strchr(at + 1, ' ');
 	return at ? strtoull(at + 1, NULL, 10) : 0;
+}
+
+uint64_t proc_start(pid_t pid)
+{
+	return stat_field(pid, START_FIELD);
+}
+
+pid_t proc_parent(pid_t pid)
+{
+	return stat_field(pid, PARENT_FIELD);
 }
 
 /* A zombie is alive: its pid cannot be used again, and somebody may still ask for its counters. */

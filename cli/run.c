@@ -12,8 +12,8 @@
 #include "cli/kernel_probe.h"
 #include "cli/program.h"
 #include "cli/rundir.h"
+#include "cli/settings.h"
 #include "cli/supervise.h"
-#include "user/aead/aead.h"
 
 struct run {
 	const char *mode; /* NULL: TLSULP_MODE or auto */
@@ -32,21 +32,6 @@ static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
-
-static bool mode_is_known(const char *mode)
-{
-	return !strcmp(mode, "auto") || !strcmp(mode, "user") || !strcmp(mode, "kernel");
-}
-
-static bool aead_is_known(const char *name)
-{
-	if (!name || !*name)
-		return true;
-	for (int i = 0; aead_provider_name(i); i++)
-		if (!strcmp(name, aead_provider_name(i)))
-			return true;
-	return false;
-}
 
 /* Returns -1 to go on, or the exit status. */
 static int parse(struct run *r, int argc, char **argv)
@@ -79,17 +64,16 @@ static int parse(struct run *r, int argc, char **argv)
 		return EXIT_CANNOT_START;
 	}
 	if (!r->mode)
-		r->mode = getenv("TLSULP_MODE");
+		r->mode = settings_mode();
 	if (!r->mode)
 		r->mode = "auto";
-	if (!mode_is_known(r->mode)) {
-		say("there is no mode '%s': use auto, user or kernel", r->mode);
+	if (!settings_mode_is_known(r->mode)) {
+		say("there is no mode '%s': use " SETTINGS_MODES, r->mode);
 		return EXIT_CANNOT_START;
 	}
-	if (!aead_is_known(getenv("TLSULP_AEAD"))) {
-		say("TLSULP_AEAD=%s is no AEAD library: use ipsec-mb, libcrypto or libgcrypt, or "
-		    "unset it",
-		    getenv("TLSULP_AEAD"));
+	if (!settings_aead_is_known()) {
+		say("TLSULP_AEAD=%s is no AEAD library: use " SETTINGS_AEADS ", or unset it",
+		    settings_aead());
 		return EXIT_CANNOT_START;
 	}
 	return -1;
@@ -132,11 +116,8 @@ static int find_library(struct run *r)
 		say("%s", library_missing());
 		return EXIT_CANNOT_START;
 	}
-	/* ld.so splits LD_PRELOAD at these and knows no quoting. */
-	if (strpbrk(r->library, " :")) {
-		say("the path %s has a space or a colon in it, which LD_PRELOAD cannot hold: "
-		    "move it to another directory",
-		    r->library);
+	if (!library_preloads(r->library)) {
+		say("%s: " LIBRARY_PATH_REMEDY, r->library);
 		return EXIT_CANNOT_START;
 	}
 	return -1;
@@ -174,8 +155,7 @@ static void warn_of_no_kernel(const struct run *r)
 		return;
 	kernel_probe(&k);
 	if (k.error == -ENOENT)
-		say("this kernel has no TLS ULP, and --mode=kernel allows no other: load it "
-		    "(modprobe tls), or use --mode=auto");
+		say(SETTINGS_NO_KERNEL_ULP, "--mode=kernel");
 }
 
 static bool set_environment(const struct run *r)

@@ -79,13 +79,26 @@ static bool owner_of(pid_t pid, uid_t *uid)
 	return true;
 }
 
+/* @pid is in the tree, or is the `tlsulp run --stat` that waits for it. */
+static bool is_asked_for(const struct stat_region *region, pid_t pid)
+{
+	char name[64];
+
+	if (tree_has(region, pid))
+		return true;
+	if (!region->root_pid || proc_parent(region->root_pid) != pid)
+		return false;
+	proc_name(pid, name, sizeof(name));
+	return !strcmp(name, "tlsulp");
+}
+
 static struct stat_region *find_in_trees(pid_t pid, uid_t uid, int *foreign)
 {
 	struct tree *trees = trees_of(uid, foreign);
 	struct stat_region *found = NULL;
 
 	for (struct tree *t = trees; t; t = t->next) {
-		if (tree_has(t->region, pid)) {
+		if (is_asked_for(t->region, pid)) {
 			free(found);
 			found = t->region;
 			t->region = NULL;

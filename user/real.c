@@ -25,7 +25,9 @@ void real_init(void)
 #define X(name) real.name = find(#name);
 	REAL_FUNCTIONS(X)
 	X(execveat)
+#if __GLIBC_PREREQ(2, 36)
 	X(pidfd_getfd)
+#endif
 	X(_Fork)
 #if __GLIBC_PREREQ(2, 39)
 	X(pidfd_spawn)

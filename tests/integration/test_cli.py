@@ -638,6 +638,53 @@ def test_doctor(tlsulp):
     assert done.returncode == 0, done.stdout
 
 
+def test_doctor_heeds_what_run_does(tlsulp, tmp_path):
+    """Its verdict is about `tlsulp run` in the same environment."""
+    def doctor(command=tlsulp, **env):
+        done = call(command, "doctor", env={**os.environ, **env})
+        return done.returncode, done.stdout
+
+    status, said = doctor(TLSULP_AEAD="foo", TLSULP_MODE="user")
+    assert status == 1 and "there is no such library" in said
+    status, said = doctor(TLSULP_AEAD="libcrypto", TLSULP_MODE="user")
+    assert status == 0 and "no other is used" in said and "ipsec-mb" not in said
+    assert "no provider for SM4-GCM" in said
+    assert doctor(TLSULP_AEAD="", TLSULP_MODE="")[0] == 0
+    status, said = doctor(TLSULP_MODE="no")
+    assert status == 1 and "use auto, user or kernel" in said
+    if "no TLS ULP" in call(tlsulp, "run", "--mode=kernel", "true").stderr:
+        status, said = doctor(TLSULP_MODE="kernel")
+        assert status == 1 and "modprobe tls" in said
+    spaced = tmp_path / "a directory"
+    spaced.mkdir()
+    for name in ("tlsulp", "libtlsulp.so"):
+        shutil.copy(pathlib.Path(tlsulp).parent / name, spaced)
+    status, said = doctor(str(spaced / "tlsulp"), TLSULP_MODE="user")
+    assert status == 1 and "space" in said
+    assert call(tlsulp, "doctor", "a", "b").returncode == 1
+
+
+def test_an_empty_mode_is_none(tlsulp):
+    done = call(tlsulp, "run", "sh", "-c", "echo $TLSULP_MODE",
+                env={**os.environ, "TLSULP_MODE": ""})
+    assert done.stdout == "auto\n"
+
+
+def test_stat_of_the_one_that_waits(tlsulp, rundir):
+    """What the shell calls $! is `tlsulp run --stat` itself."""
+    with subprocess.Popen([tlsulp, "run", "--stat", "sleep", "60"],
+                          stderr=subprocess.DEVNULL) as waits:
+        try:
+            deadline = time.monotonic() + 30
+            while call(tlsulp, "stat", str(waits.pid)).returncode:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            (tree,) = json.loads(call(tlsulp, "stat", "--json", str(waits.pid)).stdout)["trees"]
+            assert tree["program"] == "sleep"
+        finally:
+            os.kill(tree["pid"], signal.SIGKILL)
+
+
 def test_doctor_asks_the_kernel_even_under_the_preload(tlsulp, rundir):
     assert call(tlsulp, "run", tlsulp, "doctor").stdout == call(tlsulp, "doctor").stdout
 

@@ -10,6 +10,7 @@ import signal
 import ssl
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -389,9 +390,11 @@ def test_wrk(launcher, certificate, payload, directory, port, size):
         document.write_bytes(file.read(size))
     config = nginx_config(directory, static_server(certificate, payload, port), workers=2)
     nginx = start_nginx(launcher, config, port)
-    wrk = launcher.start("wrk", "-c100", "-d10s" if size == 1000 else "-d3s", "-t2", "--timeout",
+    wrk = launcher.start("wrk", "-c100", "-d300s", "-t2", "--timeout",
                          "60s", url(port, document.name), stdout=subprocess.PIPE)
     wait_until(lambda: len(nginx.connections()) >= 100, "100 connections")
+    time.sleep(2)
+    wrk.popen.send_signal(signal.SIGINT)  # it ends, and reports
     report = wrk.popen.stdout.read().decode()
     wrk.expect_exit(0)
     assert "Socket errors" not in report and "Non-2xx" not in report, report

@@ -255,12 +255,17 @@ int transmit(struct ktls *k, struct iov_iter *from, int type, bool more, bool by
 int transmit_end(struct ktls *k)
 {
 	struct sock *sk = k->sk;
+	struct tcp_sock *tp = tcp_sk(sk);
+	u32 lowat = tp->notsent_lowat;
 	int room = sk->sk_sndbuf, err;
 
 	if (!k->tx.rest.len && !k->tx.engine.open_len)
 		return 0;
+	/* TCP asks both for room. */
 	WRITE_ONCE(sk->sk_sndbuf, max(room, sk->sk_wmem_queued) + END_ROOM);
+	WRITE_ONCE(tp->notsent_lowat, UINT_MAX);
 	err = transmit_open(k);
+	WRITE_ONCE(tp->notsent_lowat, lowat);
 	WRITE_ONCE(sk->sk_sndbuf, room);
 	return err;
 }

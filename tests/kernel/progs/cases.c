@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -23,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -514,6 +516,33 @@ static void rekey_while_sending(void)
 	}
 }
 
+/* ---- limits of the socket ---- */
+
+/* TCP_NOTSENT_LOWAT does not keep back what was accepted, wherever TCP begins a segment. */
+static void closed_with_much_unsent(void)
+{
+	for (int i = 0; i < 10; i++) {
+		struct pair p = pair_attached();
+		int small = 20000, lowat = 16384, unsent = 0;
+		ssize_t sent = 0, n;
+
+		set_all_keys(&p, i % 2 ? V12 : V13, GCM);
+		CHECK(!setsockopt(p.b, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)));
+		for (int part = 3000; unsent < (i + 4) * 8000; sent += part) {
+			CHECK(send(p.a, wire, part, MSG_DONTWAIT) == part);
+			CHECK(!ioctl(p.a, SIOCOUTQNSD, &unsent));
+		}
+		CHECK(send(p.a, wire, 16000, MSG_MORE) == 16000);
+		sent += 16000;
+		CHECK(!setsockopt(p.a, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat)));
+		CHECK(!(i % 3 ? close(p.a) : shutdown(p.a, SHUT_WR)));
+		while ((n = recv(p.b, got, sizeof(got), 0)) > 0)
+			sent -= n;
+		CHECK(!n && !sent && !close(p.b));
+		CHECK(i % 3 || !close(p.a));
+	}
+}
+
 /* ---- sockmap ---- */
 
 static int bpf(int call, union bpf_attr *attr)
@@ -594,6 +623,7 @@ static const struct {
 	CASE(disconnect_and_listen),
 	CASE(attach_where_it_cannot_be),
 	CASE(rekey_while_sending),
+	CASE(closed_with_much_unsent),
 	CASE(sockmap_and_ulp),
 };
 

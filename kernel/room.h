@@ -76,8 +76,8 @@ void receive_consume(struct ktls *k, size_t n);
 /* Tell pollers how it stands; true if a read returns at once. */
 bool receive_settle(struct ktls *k);
 /*
- * The same at a call's end, and before it waits: where the window is too small for
- * the record that comes, its begin leaves the queue so that the end can come.
+ * The same at a call's end, before it waits, and with a new key: where the window is too small
+ * for the record that comes, its begin leaves the queue so that the end can come.
  */
 bool receive_end(struct ktls *k);
 void receive_free(struct ktls *k);

@@ -543,6 +543,56 @@ static void closed_with_much_unsent(void)
 	}
 }
 
+/* A connection whose windows are smaller than a record. */
+static struct pair pair_narrow(void)
+{
+	int fd = open("/proc/sys/net/ipv4/tcp_rmem", O_RDWR);
+	char usual[100];
+	ssize_t n = read(fd, usual, sizeof(usual));
+	struct pair p;
+
+	CHECK(n > 0 && pwrite(fd, "4096 8192 8192", 14, 0) == 14);
+	p = pair_attached();
+	CHECK(pwrite(fd, usual, n, 0) == n && !close(fd));
+	return p;
+}
+
+static void poll_alone_tells(int fd, ssize_t len)
+{
+	CHECK(poll(&(struct pollfd){ fd, POLLIN, 0 }, 1, 20000) == 1);
+	CHECK(recv(fd, got, sizeof(got), MSG_DONTWAIT) == len);
+}
+
+/* The window is full before there is a key: nothing more comes to tell of it. */
+static void full_window_before_the_key(void)
+{
+	size_t len = make_records(V13, wire, 1, 16000, TLSULP_DATA);
+	struct pair p = pair_narrow();
+
+	CHECK(send(p.a, wire, len, 0) == (ssize_t)len);
+	usleep(300000);
+	CHECK(!set_key(p.b, TLSULP_RX, V13, GCM, 0));
+	poll_alone_tells(p.b, 16000);
+	pair_close(&p);
+}
+
+static void full_window_before_the_new_key(void)
+{
+	static const uint8_t update[] = { 24, 0, 0, 1, 0 };
+	struct pair p = pair_narrow();
+	int type;
+
+	set_all_keys(&p, V13, GCM);
+	CHECK(send_typed(p.a, 22, update, sizeof(update)) == sizeof(update));
+	CHECK(!set_key(p.a, TLSULP_TX, V13, GCM, 1));
+	CHECK(send(p.a, wire, 16000, 0) == 16000);
+	CHECK(recv_typed(p.b, got, 100, &type, 0) == sizeof(update) && type == 22);
+	usleep(300000);
+	CHECK(!set_key(p.b, TLSULP_RX, V13, GCM, 1));
+	poll_alone_tells(p.b, 16000);
+	pair_close(&p);
+}
+
 /* ---- sockmap ---- */
 
 static int bpf(int call, union bpf_attr *attr)
@@ -624,6 +674,8 @@ static const struct {
 	CASE(attach_where_it_cannot_be),
 	CASE(rekey_while_sending),
 	CASE(closed_with_much_unsent),
+	CASE(full_window_before_the_key),
+	CASE(full_window_before_the_new_key),
 	CASE(sockmap_and_ulp),
 };
 

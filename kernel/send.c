@@ -43,14 +43,15 @@ static int control_type(struct msghdr *msg, unsigned int flags)
 {
 	int type = TRANSMIT_JOIN;
 	struct cmsghdr *m;
+	size_t len;
 
 	for_each_cmsghdr (m, msg) {
 		if (!CMSG_OK(msg, m))
 			return -EINVAL;
 		if (m->cmsg_level != SOL_TLS)
 			continue;
-		type = tls_tx_cmsg(m->cmsg_type, m->cmsg_len - CMSG_LEN(0), *(u8 *)CMSG_DATA(m),
-				   flags);
+		len = m->cmsg_len - CMSG_LEN(0);
+		type = tls_tx_cmsg(m->cmsg_type, len, len ? *(u8 *)CMSG_DATA(m) : 0, flags);
 		if (type < 0)
 			return type;
 	}

@@ -593,6 +593,27 @@ static void full_window_before_the_new_key(void)
 	pair_close(&p);
 }
 
+/* ---- odd arguments ---- */
+
+/* A header without its byte at the very end of the control messages. */
+static void control_message_without_data(void)
+{
+	struct cmsghdr control[3] = { { sizeof(*control), SOL_SOCKET, 99 },
+				      { sizeof(*control), SOL_SOCKET, 99 },
+				      { sizeof(*control), SOL_TLS, TLSULP_SET_RECORD_TYPE } };
+	struct iovec iov = { wire, 100 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	struct pair p = pair_attached();
+
+	set_all_keys(&p, V13, GCM);
+	CHECK_ERR(sendmsg(p.a, &msg, 0), EINVAL);
+	pass(p.a, p.b, 1000);
+	pair_close(&p);
+}
+
 /* ---- sockmap ---- */
 
 static int bpf(int call, union bpf_attr *attr)
@@ -676,6 +697,7 @@ static const struct {
 	CASE(closed_with_much_unsent),
 	CASE(full_window_before_the_key),
 	CASE(full_window_before_the_new_key),
+	CASE(control_message_without_data),
 	CASE(sockmap_and_ulp),
 };
 

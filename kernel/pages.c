@@ -101,7 +101,8 @@ int pages_append(struct pages *p, struct sock *sk, struct page_frag *frag, struc
 
 	if (by_reference)
 		err = append_references(p, from, len, PAGES_MAX_REFERENCES);
-	if (!err)
+	/* Memory that can be read may have no pages to give: a device's, memfd_secret(2)'s. */
+	if (!err || err == -EFAULT)
 		err = append_copies(p, sk, frag, from, len - (p->len - before));
 	if (err) {
 		iov_iter_revert(from, left - iov_iter_count(from));

@@ -32,8 +32,8 @@ int pages_grow(struct pages *p, struct sock *sk, struct page_frag *frag, size_t 
 
 /*
  * @len bytes of @from at the end: copied into fresh memory, or, with
- * @by_reference, as long as there is room for it, the pages themselves. 0,
- * -ENOMEM or -EFAULT; then nothing has changed, and @from is where it was.
+ * @by_reference, as long as there is room for it, the pages themselves where they can be had. 0,
+ * -ENOMEM, -EFAULT or -EINTR; then nothing has changed, and @from is where it was.
  */
 int pages_append(struct pages *p, struct sock *sk, struct page_frag *frag, struct iov_iter *from,
 		 size_t len, bool by_reference);

@@ -614,6 +614,40 @@ static void control_message_without_data(void)
 	pair_close(&p);
 }
 
+/* Memory that can be read and whose pages nobody gets. */
+static void send_unpinnable(const char *what, const uint8_t *from)
+{
+	struct pair p;
+
+	if (from == MAP_FAILED) {
+		printf("%s is not to be had: left out\n", what);
+		return;
+	}
+	p = pair_attached();
+	set_all_keys(&p, V13, GCM);
+	for (size_t len = 2000; len <= 60000; len += 14500) {
+		CHECK(send(p.a, from + 1, len, 0) == (ssize_t)len);
+		CHECK(recv(p.b, got, len, MSG_WAITALL) == (ssize_t)len);
+		CHECK(!memcmp(got, from + 1, len));
+	}
+	pair_close(&p);
+}
+
+static void send_from_memory_without_pages(void)
+{
+	int secret = syscall(SYS_memfd_secret, 0), devices = open("/dev/mem", O_RDONLY);
+	uint8_t *own = MAP_FAILED;
+
+	if (secret >= 0) {
+		CHECK(!ftruncate(secret, 65536));
+		own = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, secret, 0);
+		for (int i = 0; own != MAP_FAILED && i < 65536; i++)
+			own[i] = i + i / 251;
+	}
+	send_unpinnable("memfd_secret", own);
+	send_unpinnable("the BIOS", mmap(NULL, 65536, PROT_READ, MAP_SHARED, devices, 0xf0000));
+}
+
 /* ---- sockmap ---- */
 
 static int bpf(int call, union bpf_attr *attr)
@@ -698,6 +732,7 @@ static const struct {
 	CASE(full_window_before_the_key),
 	CASE(full_window_before_the_new_key),
 	CASE(control_message_without_data),
+	CASE(send_from_memory_without_pages),
 	CASE(sockmap_and_ulp),
 };
 

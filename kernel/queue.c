@@ -55,6 +55,19 @@ int queue_read(struct sock *sk, size_t off, void *to, size_t len)
 	return each_skb(sk, off, len, copy_piece, &to);
 }
 
+/* Somebody may yet write to its pages: a file's, or those that vmsplice() gave away. */
+static bool may_change(struct sk_buff *skb)
+{
+	struct sk_buff *part;
+
+	if (skb_has_shared_frag(skb))
+		return true;
+	skb_walk_frags (skb, part)
+		if (skb_has_shared_frag(part))
+			return true;
+	return false;
+}
+
 static int map_piece(void *arg, struct sk_buff *skb, size_t off, size_t len)
 {
 	struct aead *a = arg;
@@ -62,7 +75,8 @@ static int map_piece(void *arg, struct sk_buff *skb, size_t off, size_t len)
 	struct scatterlist *sg = aead_from_table(a, &room);
 	int n;
 
-	if (!room)
+	/* What the tag is checked of and what is opened must be the same. */
+	if (!room || may_change(skb))
 		return -EMSGSIZE;
 	n = skb_to_sgvec_nomark(skb, sg, off, len);
 	if (n < 0)

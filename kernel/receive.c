@@ -156,7 +156,7 @@ static int map_from(struct ktls *k, size_t off, size_t len)
 	return queue_map(k->sk, off + in_part - part, len - in_part, k->rx.aead);
 }
 
-/* So many small buffers that the record has to be put together first. */
+/* In so many small buffers, or in such pages, that the record has to be copied first. */
 static int open_scattered(struct ktls *k, const struct tls_record *r, size_t off, size_t len,
 			  struct pages *text)
 {

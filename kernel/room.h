@@ -44,7 +44,7 @@ void transmit_write_space(struct sock *sk);
 /* queue.c: TCP's receive queue, @off bytes after what was read last */
 size_t queue_len(const struct sock *sk);
 int queue_read(struct sock *sk, size_t off, void *to, size_t len);
-/* -EMSGSIZE: in too many pieces. */
+/* -EMSGSIZE: in too many pieces, or in pages that may change. The caller copies it first. */
 int queue_map(struct sock *sk, size_t off, size_t len, struct aead *a);
 void queue_drop(struct sock *sk, size_t len);
 /* No more comes until something is taken out. */

@@ -327,6 +327,24 @@ static void damaged_records(void)
 	}
 }
 
+/* Records that a file sends: its pages could change while they are opened. */
+static void records_in_pages_of_a_file(void)
+{
+	for (int len = 1000; len <= 16000; len += 15000) {
+		size_t n = make_records(V13, wire, 3, len, TLSULP_DATA);
+		int file = memfd_create("file", 0);
+		struct pair p = receiver(V13);
+
+		CHECK(write(file, wire, n) == (ssize_t)n);
+		CHECK(sendfile(p.a, file, &(off_t){ 0 }, n) == (ssize_t)n);
+		CHECK(recv(p.b, got, 100, MSG_WAITALL) == 100);
+		CHECK(recv(p.b, got, 3 * len - 100, MSG_WAITALL) == 3 * len - 100);
+		CHECK(got[0] == 'x' && !memcmp(got, got + 1, 3 * len - 101));
+		CHECK(!close(file));
+		pair_close(&p);
+	}
+}
+
 /* Data and control records are never in one call, and a control record is never taken for data. */
 static void record_type_confusion(void)
 {
@@ -720,6 +738,7 @@ static const struct {
 	CASE(attach_race),
 	CASE(partially_consumed_records),
 	CASE(damaged_records),
+	CASE(records_in_pages_of_a_file),
 	CASE(record_type_confusion),
 	CASE(bogus_header_under_memory_pressure),
 	CASE(queue_from_before_the_key),

@@ -35,11 +35,13 @@ static inline int compat_tcp_send(struct sock *sk, struct bio_vec *v, unsigned i
 #ifdef COMPAT_HAS_SENDPAGE
 	int done = 0;
 
+	/* tcp_sendpage_locked() calls ops->sendmsg_locked(), us, on a route without NETIF_F_SG. */
+	tcp_rate_check_app_limited(sk);
 	for (unsigned int i = 0; i < n; i++, skip = 0) {
 		int last = i + 1 == n ? 0 : MSG_SENDPAGE_NOTLAST;
 		int want = v[i].bv_len - skip;
-		int ret = tcp_sendpage_locked(sk, v[i].bv_page, v[i].bv_offset + skip, want,
-					      flags | last | MSG_NO_SHARED_FRAGS);
+		int ret = do_tcp_sendpages(sk, v[i].bv_page, v[i].bv_offset + skip, want,
+					   flags | last | MSG_NO_SHARED_FRAGS);
 
 		if (ret < 0)
 			return done ? done : ret;

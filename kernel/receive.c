@@ -513,7 +513,7 @@ int receive(struct ktls *k, struct rx_request *rq)
 
 /* ---- MSG_PEEK ---- */
 
-/* The record at @off behind the held one: its wire length, 0: none, RX_STOP as negative errno. */
+/* The record at @off behind the held one, and its wire length: 0, RX_STOP, or negative errno. */
 static int peek_record(struct ktls *k, size_t off, u64 ahead, struct rx_request *rq, size_t *wire)
 {
 	struct pages text = { .n = 0 };
@@ -524,10 +524,13 @@ static int peek_record(struct ktls *k, size_t off, u64 ahead, struct rx_request 
 	if (queue_read(k->sk, off, header, sizeof(header)))
 		return -EAGAIN;
 	body_len = tls_record_header(&k->rx.engine.keys, header);
-	/* Where something is wrong, the read that comes to it will say so. */
-	if (body_len < 0 || queue_len(k->sk) < off + TLS_HEADER_LEN + body_len ||
-	    open_record(k, off, ahead, header, body_len, &text, &type))
+	if (body_len < 0)
+		return body_len;
+	if (queue_len(k->sk) < off + TLS_HEADER_LEN + body_len)
 		return -EAGAIN;
+	err = open_record(k, off, ahead, header, body_len, &text, &type);
+	if (err)
+		return err;
 	err = admit(rq, type);
 	if (err == RX_ADMITTED) {
 		n = min(text.len, msg_data_left(rq->msg));
@@ -557,7 +560,7 @@ static int peek_held(struct ktls *k, struct rx_request *rq)
 
 int receive_peek(struct ktls *k, struct rx_request *rq)
 {
-	size_t off = 0, wire;
+	size_t off = 0, wire = 0;
 	u64 ahead = 0;
 	int err = receive_hold(k, true);
 

@@ -75,8 +75,9 @@ static int set_keys(struct ktls *k, bool tx, sockptr_t value, unsigned int len)
 	if (old->version && !is_update)
 		return -EBUSY;
 	if (copy_from_sockptr(info, value, min_t(size_t, len, sizeof(info))))
-		return -EFAULT;
-	err = tls_options_keys(old, other, info, len, &keys);
+		err = -EFAULT;
+	else
+		err = tls_options_keys(old, other, info, len, &keys);
 	if (err >= 0)
 		err = install(k, tx, &keys, is_update);
 	if (is_update)

@@ -30,6 +30,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/guest/pair.h"
@@ -323,6 +324,28 @@ static void damaged_records(void)
 			have += n;
 		CHECK(n == -1 && errno == EBADMSG && have == (size_t)bad * 3000);
 		CHECK_ERR(recv(p.b, got, 2000, MSG_DONTWAIT), EBADMSG);
+		pair_close(&p);
+	}
+}
+
+/* A peek for more than the good ones ends with them: nothing that comes will mend the next. */
+static void peek_before_a_damaged_record(void)
+{
+	struct timeval patience = { 20, 0 };
+
+	for (int i = 0; i < 2; i++) {
+		struct pair p = receiver(V13);
+		size_t len = make_records(V13, wire, 4, 1000, TLSULP_DATA);
+		time_t then = time(NULL);
+
+		wire[len / 4 * 3 + (i ? 1 : 100)] ^= 0x40; /* the header's version, or the text */
+		CHECK(send(p.a, wire, len, 0) == (ssize_t)len);
+		CHECK(!setsockopt(p.b, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)));
+		usleep(50000);
+		CHECK(recv(p.b, got, 8000, MSG_PEEK | MSG_WAITALL) == 3000);
+		CHECK(time(NULL) - then < 15);
+		CHECK(recv(p.b, got, 8000, 0) == 3000);
+		CHECK(recv(p.b, got, 8000, 0) == -1 && errno != EAGAIN);
 		pair_close(&p);
 	}
 }
@@ -632,6 +655,38 @@ static void control_message_without_data(void)
 	pair_close(&p);
 }
 
+static long count(const char *name)
+{
+	FILE *f = fopen("/proc/net/tls_stat", "r");
+	char word[64];
+	long n, found = -1;
+
+	while (f && fscanf(f, "%63s %ld", word, &n) == 2)
+		if (!strcmp(word, name))
+			found = n;
+	CHECK(found >= 0 && !fclose(f));
+	return found;
+}
+
+/* A new key that ends where there is no memory is an update that failed. */
+static void new_key_in_bad_memory(void)
+{
+	uint8_t *end = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t len;
+	const void *info = key_info(V13, GCM, 1, &len);
+	struct pair p = pair_attached();
+	long before;
+
+	CHECK(end != MAP_FAILED && !munmap(end + 4096, 4096));
+	memcpy(end + 4096 - 20, info, 20);
+	set_all_keys(&p, V13, GCM);
+	before = count("TlsTxRekeyError");
+	CHECK_ERR(setsockopt(p.a, SOL_TLS, TLSULP_TX, end + 4096 - 20, len), EFAULT);
+	CHECK(count("TlsTxRekeyError") == before + 1);
+	pass(p.a, p.b, 1000);
+	pair_close(&p);
+}
+
 /* Memory that can be read and whose pages nobody gets. */
 static void send_unpinnable(const char *what, const uint8_t *from)
 {
@@ -738,6 +793,7 @@ static const struct {
 	CASE(attach_race),
 	CASE(partially_consumed_records),
 	CASE(damaged_records),
+	CASE(peek_before_a_damaged_record),
 	CASE(records_in_pages_of_a_file),
 	CASE(record_type_confusion),
 	CASE(bogus_header_under_memory_pressure),
@@ -751,6 +807,7 @@ static const struct {
 	CASE(full_window_before_the_key),
 	CASE(full_window_before_the_new_key),
 	CASE(control_message_without_data),
+	CASE(new_key_in_bad_memory),
 	CASE(send_from_memory_without_pages),
 	CASE(sockmap_and_ulp),
 };

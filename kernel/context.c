@@ -49,6 +49,7 @@ static struct table *make_table(struct proto *base, const struct proto_ops *base
 	t->ops = *base_ops;
 	t->ops.shutdown = ktls_shutdown;
 	t->ops.poll = ktls_poll;
+	t->ops.set_rcvlowat = ktls_set_rcvlowat;
 	t->ops.splice_read = ktls_splice_read;
 	t->ops.read_sock = ktls_read_sock;
 	t->ops.sendmsg_locked = ktls_sendmsg_locked;

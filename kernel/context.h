@@ -36,6 +36,7 @@ struct ktls_rx {
 	size_t wire_len; /* of the record that comes next; 0: not known yet */
 	struct pages part; /* room for it, where the window is too small for the whole */
 	size_t part_len; /* its begin, which has left the queue */
+	int lowat; /* SO_RCVLOWAT meanwhile; else 0: the socket knows */
 	struct pages held; /* plaintext from held_off on */
 	size_t held_off, held_len, held_total;
 	size_t charged; /* for part and held, with the socket */

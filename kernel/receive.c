@@ -113,6 +113,40 @@ static int drain_piece(void *arg, struct page *page, size_t off, size_t len)
 	return err;
 }
 
+/* TCP tells of no end of a record that is shorter than SO_RCVLOWAT. */
+static void lowat_hide(struct ktls *k)
+{
+	if (k->rx.lowat)
+		return;
+	k->rx.lowat = k->sk->sk_rcvlowat;
+	WRITE_ONCE(k->sk->sk_rcvlowat, 1);
+}
+
+static void lowat_show(struct ktls *k)
+{
+	if (!k->rx.lowat)
+		return;
+	WRITE_ONCE(k->sk->sk_rcvlowat, k->rx.lowat);
+	k->rx.lowat = 0;
+}
+
+int receive_set_lowat(struct ktls *k, int lowat)
+{
+	bool hidden = k->rx.lowat;
+	int err;
+
+	lowat_show(k);
+	err = k->ops->set_rcvlowat(k->sk, lowat);
+	if (hidden)
+		lowat_hide(k);
+	return err;
+}
+
+int receive_lowat(const struct ktls *k)
+{
+	return k->rx.lowat ? k->rx.lowat : k->sk->sk_rcvlowat;
+}
+
 /* What there is of the next record leaves the queue: 0 or negative errno. */
 static int drain(struct ktls *k)
 {
@@ -132,6 +166,7 @@ static int drain(struct ktls *k)
 		return err;
 	rx->part_len += n;
 	queue_drop(k->sk, n);
+	lowat_hide(k);
 	return 0;
 }
 
@@ -269,6 +304,7 @@ static void advance(struct ktls *k)
 	queue_drop(k->sk, rx->wire_len - rx->part_len);
 	pages_free(&rx->part);
 	rx->part_len = 0;
+	lowat_show(k);
 	uncharge(k);
 	rx->wire_len = 0;
 	tls_rx_advance(&rx->engine);

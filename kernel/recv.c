@@ -53,23 +53,36 @@ int recv_wait(struct ktls *k, long *timeo)
 }
 
 /* 0 or more: what there is was received; negative errno. */
-static int recv_waiting(struct ktls *k, struct rx_request *rq, size_t len, int flags, long *timeo)
+static int recv_waiting(struct ktls *k, struct rx_request *rq, size_t target, long *timeo)
 {
-	size_t target = sock_rcvlowat(k->sk, flags & MSG_WAITALL, len);
 	int err;
 
 	for (;;) {
-		err = flags & MSG_PEEK ? receive_peek(k, rq) : receive(k, rq);
+		err = receive(k, rq);
 		if (err != -EAGAIN || rq->done >= target)
 			return err;
 		err = rq->done && is_over(k->sk) ? 1 : recv_wait(k, timeo);
 		if (err)
 			return err;
-		if (flags & MSG_PEEK) {
-			/* Peeks from the front again. */
-			iov_iter_revert(&rq->msg->msg_iter, rq->done);
-			rq->done = 0;
-		}
+	}
+}
+
+/* The same. Another call may read while this one waits: each peek is from the front. */
+static int peek_waiting(struct ktls *k, struct rx_request *rq, size_t target, long *timeo)
+{
+	const struct rx_request start = *rq;
+	const struct msghdr msg = *rq->msg;
+	int err;
+
+	for (;;) {
+		err = receive_peek(k, rq);
+		if (err != -EAGAIN || rq->done >= target)
+			return err;
+		err = rq->done && is_over(k->sk) ? 1 : recv_wait(k, timeo);
+		if (err)
+			return err;
+		*rq = start;
+		*rq->msg = msg;
 	}
 }
 
@@ -91,13 +104,19 @@ static int recv_locked(struct ktls *k, struct msghdr *msg, size_t len, int flags
 		.msg = msg,
 		.call.has_control = has_control(msg),
 	};
+	size_t target = flags & MSG_WAITALL ? len : min_t(size_t, len, receive_lowat(k));
 	long timeo = sock_rcvtimeo(k->sk, flags & MSG_DONTWAIT);
 	bool waits = timeo;
-	int err = turn_take(&k->rx.turn, k->sk, &timeo);
+	int err;
 
-	if (!err) {
-		err = recv_waiting(k, &rq, len, flags, &timeo);
-		turn_give(&k->rx.turn, waits);
+	if (flags & MSG_PEEK) {
+		err = peek_waiting(k, &rq, target, &timeo);
+	} else {
+		err = turn_take(&k->rx.turn, k->sk, &timeo);
+		if (!err) {
+			err = recv_waiting(k, &rq, target, &timeo);
+			turn_give(&k->rx.turn, waits);
+		}
 	}
 	receive_end(k);
 	return rq.done || err > 0 ? rq.done : err;
@@ -118,4 +137,9 @@ int ktls_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags COMP
 	ret = recv_locked(k, msg, len, flags);
 	release_sock(sk);
 	return ret;
+}
+
+int ktls_set_rcvlowat(struct sock *sk, int lowat)
+{
+	return receive_set_lowat(ktls_of(sk), lowat);
 }

@@ -80,10 +80,14 @@ bool receive_settle(struct ktls *k);
  * for the record that comes, its begin leaves the queue so that the end can come.
  */
 bool receive_end(struct ktls *k);
+/* SO_RCVLOWAT, which the socket does not know while a record's begin has left its queue. */
+int receive_set_lowat(struct ktls *k, int lowat);
+int receive_lowat(const struct ktls *k);
 void receive_free(struct ktls *k);
 
 /* recv.c: the calls */
 int ktls_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags COMPAT_RECVMSG_ARGS);
+int ktls_set_rcvlowat(struct sock *sk, int lowat);
 /* For -EAGAIN: wait for a record. 0: look again; 1: the end; negative errno. */
 int recv_wait(struct ktls *k, long *timeo);
 

@@ -350,6 +350,52 @@ static void peek_before_a_damaged_record(void)
 	}
 }
 
+struct peek {
+	int fd, type;
+	ssize_t n;
+};
+
+static void *peek_all(void *peek)
+{
+	struct peek *p = peek;
+
+	p->n = recv_typed(p->fd, got, 2000, &p->type, MSG_PEEK | MSG_WAITALL);
+	return NULL;
+}
+
+/* Who waits for more than there is to peek at keeps nobody from reading it, and looks again then.
+ */
+static void read_beside_a_peek(void)
+{
+	struct timeval patience = { 20, 0 };
+
+	for (int i = 0; i < 3; i++) {
+		struct pair p = pair_attached();
+		struct peek peek = { p.b };
+		static uint8_t read[1000];
+		pthread_t t;
+		int type;
+
+		set_all_keys(&p, V13, GCM);
+		CHECK(send(p.a, wire, 1000, 0) == 1000);
+		CHECK(!setsockopt(p.b, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)));
+		CHECK(!pthread_create(&t, NULL, peek_all, &peek));
+		usleep(100000);
+		CHECK(recv(p.b, read, sizeof(read), 0) == 1000);
+		if (i == 0)
+			CHECK(send_typed(p.a, TLSULP_ALERT, "al", 2) == 2);
+		else if (i == 1)
+			CHECK(send(p.a, wire, 2000, 0) == 2000);
+		else
+			CHECK(!shutdown(p.a, SHUT_WR));
+		CHECK(!pthread_join(t, NULL));
+		CHECK(peek.n == (i == 0 ? 2 : i == 1 ? 2000 : 0));
+		CHECK(i == 2 || peek.type == (i ? TLSULP_DATA : TLSULP_ALERT));
+		CHECK(recv_typed(p.b, got, 2000, &type, 0) == peek.n);
+		pair_close(&p);
+	}
+}
+
 /* Records that a file sends: its pages could change while they are opened. */
 static void records_in_pages_of_a_file(void)
 {
@@ -634,6 +680,24 @@ static void full_window_before_the_new_key(void)
 	pair_close(&p);
 }
 
+/* TCP tells of SO_RCVLOWAT bytes, and less than that may be missing of a record. */
+static void low_water_and_narrow_windows(void)
+{
+	int lowat = 4096, value;
+
+	for (ssize_t len = 9000; len < 16000; len += 350) {
+		struct pair p = pair_narrow();
+		socklen_t size = sizeof(value);
+
+		set_all_keys(&p, V13, GCM);
+		CHECK(!setsockopt(p.b, SOL_SOCKET, SO_RCVLOWAT, &lowat, sizeof(lowat)));
+		CHECK(send(p.a, wire, len, 0) == len);
+		poll_alone_tells(p.b, len);
+		CHECK(!getsockopt(p.b, SOL_SOCKET, SO_RCVLOWAT, &value, &size) && value == lowat);
+		pair_close(&p);
+	}
+}
+
 /* ---- odd arguments ---- */
 
 /* A header without its byte at the very end of the control messages. */
@@ -794,6 +858,7 @@ static const struct {
 	CASE(partially_consumed_records),
 	CASE(damaged_records),
 	CASE(peek_before_a_damaged_record),
+	CASE(read_beside_a_peek),
 	CASE(records_in_pages_of_a_file),
 	CASE(record_type_confusion),
 	CASE(bogus_header_under_memory_pressure),
@@ -806,6 +871,7 @@ static const struct {
 	CASE(closed_with_much_unsent),
 	CASE(full_window_before_the_key),
 	CASE(full_window_before_the_new_key),
+	CASE(low_water_and_narrow_windows),
 	CASE(control_message_without_data),
 	CASE(new_key_in_bad_memory),
 	CASE(send_from_memory_without_pages),

@@ -20,10 +20,16 @@
 #define MSG_SENDPAGE_NOTLAST 0
 #endif
 
-/* Flags that only the kernel itself sets. */
-#define COMPAT_INTERNAL_FLAGS                                                                      \
-	(MSG_CMSG_COMPAT | MSG_SPLICE_PAGES | MSG_SENDPAGE_NOTLAST | MSG_NO_SHARED_FRAGS |         \
-	 MSG_SENDPAGE_NOPOLICY | MSG_SENDPAGE_DECRYPTED)
+/* Flags that only the kernel itself sets. Of sendmsg() it is sure that no user has set them. */
+#ifdef COMPAT_HAS_SENDPAGE
+#define COMPAT_SENDMSG_FLAGS (MSG_CMSG_COMPAT | MSG_SPLICE_PAGES)
+#define COMPAT_SENDPAGE_FLAGS                                                                      \
+	(MSG_SENDPAGE_NOTLAST | MSG_NO_SHARED_FRAGS | MSG_SENDPAGE_NOPOLICY |                      \
+	 MSG_SENDPAGE_DECRYPTED)
+#else
+#define COMPAT_SENDMSG_FLAGS                                                                       \
+	(MSG_CMSG_COMPAT | MSG_SPLICE_PAGES | MSG_SENDPAGE_NOPOLICY | MSG_SENDPAGE_DECRYPTED)
+#endif
 
 /*
  * Hand the @n pieces at @v, the first one from @skip on, to TCP by reference.

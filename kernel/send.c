@@ -60,7 +60,7 @@ static int control_type(struct msghdr *msg, unsigned int flags)
 
 static int send_locked(struct ktls *k, struct msghdr *msg)
 {
-	unsigned int flags = msg->msg_flags & ~COMPAT_INTERNAL_FLAGS;
+	unsigned int flags = msg->msg_flags & ~COMPAT_SENDMSG_FLAGS;
 	int type = TRANSMIT_JOIN, err = tls_tx_begin(&k->tx.engine, flags);
 
 	if (!err && msg->msg_controllen) {
@@ -98,7 +98,7 @@ static int send_page(struct ktls *k, struct page *page, int offset, size_t size,
 {
 	struct bio_vec v = { page, size, offset };
 	struct iov_iter from;
-	int err = tls_tx_begin(&k->tx.engine, flags & ~COMPAT_INTERNAL_FLAGS);
+	int err = tls_tx_begin(&k->tx.engine, flags & ~COMPAT_SENDPAGE_FLAGS);
 
 	if (err)
 		return err;

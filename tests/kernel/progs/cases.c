@@ -700,6 +700,25 @@ static void low_water_and_narrow_windows(void)
 
 /* ---- odd arguments ---- */
 
+/* What the kernel says to itself is no flag of a program: refused, or without a meaning. */
+static void internal_flags(void)
+{
+	for (int bit = 16; bit < 30; bit++) {
+		struct pair p = pair_attached();
+		ssize_t n;
+
+		set_all_keys(&p, V13, GCM);
+		if (1 << bit == MSG_ZEROCOPY || 1 << bit == MSG_FASTOPEN)
+			continue;
+		n = send(p.a, wire, 1000, 1 << bit);
+		CHECK(n == 1000 || (n == -1 && errno == EOPNOTSUPP));
+		if (n > 0)
+			poll_alone_tells(p.b, 1000);
+		pass(p.a, p.b, 1000);
+		pair_close(&p);
+	}
+}
+
 /* A header without its byte at the very end of the control messages. */
 static void control_message_without_data(void)
 {
@@ -872,6 +891,7 @@ static const struct {
 	CASE(full_window_before_the_key),
 	CASE(full_window_before_the_new_key),
 	CASE(low_water_and_narrow_windows),
+	CASE(internal_flags),
 	CASE(control_message_without_data),
 	CASE(new_key_in_bad_memory),
 	CASE(send_from_memory_without_pages),

@@ -130,8 +130,8 @@ int ktls_attach(struct sock *sk)
 	if (!k)
 		return -ENOMEM;
 	rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, k);
-	WRITE_ONCE(sk->sk_socket->ops, &t->ops);
-	/* Pairs with the reads of sk_prot without the lock: who sees it finds the context. */
+	/* Both are read without the lock: who sees one finds the context. */
+	smp_store_release(&sk->sk_socket->ops, &t->ops);
 	smp_store_release(&sk->sk_prot, &t->proto);
 	return 0;
 }

@@ -62,6 +62,8 @@ struct ktls {
 
 static inline struct ktls *ktls_of(const struct sock *sk)
 {
+	/* Who came here by a table of ours, without the lock, finds the context: ktls_attach(). */
+	smp_rmb();
 	return (__force struct ktls *)inet_csk(sk)->icsk_ulp_data;
 }
 

@@ -11,9 +11,11 @@
 #include <linux/uio.h>
 #include <net/sock.h>
 
-/* Room for one record however memory comes: five single pages and a begun one; twice that. */
-#define PAGES_MAX 12
-/* Up to so many pieces come by reference; the copied rest then still fits. */
+/*
+ * Room for one record however memory comes: six pieces by reference, and the rest, copied to two
+ * runs of single pages (the socket's and the thread's), which begin and end within a page: seven.
+ */
+#define PAGES_MAX 13
 #define PAGES_MAX_REFERENCES 6
 
 struct pages {

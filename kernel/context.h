@@ -24,9 +24,10 @@ struct ktls_tx {
 	struct pages rest; /* a sealed record that TCP has taken in part */
 	size_t rest_done; /* how much of it */
 	size_t charged; /* for open and rest, with the socket */
+	bool open_ends; /* the open record is to go, and waits for memory */
 	bool writing; /* TCP is being called: it may call write_space() */
 	void (*write_space)(struct sock *sk);
-	struct delayed_work work; /* sends the rest */
+	struct delayed_work work; /* sends the rest, and an open record that ends */
 	struct turn turn;
 };
 

@@ -24,6 +24,8 @@ void ktls_splice_eof(struct socket *sock);
 int transmit_rest(struct ktls *k);
 /* Also the open record. */
 int transmit_open(struct ktls *k);
+/* The same where no call will ask again: what cannot go now goes without one. */
+void transmit_open_soon(struct ktls *k);
 /*
  * Seal what @from has: 0 or negative errno; what is left in @from was not sent. With
  * @by_reference its pages may be kept.

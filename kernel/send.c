@@ -134,7 +134,6 @@ void ktls_splice_eof(struct socket *sock)
 {
 	struct sock *sk = sock->sk;
 	struct ktls *k = ktls_of(sk);
-	long timeo;
 
 	if (!tls_tx_is_set(&k->tx.engine)) {
 		if (k->proto->splice_eof)
@@ -142,9 +141,6 @@ void ktls_splice_eof(struct socket *sock)
 		return;
 	}
 	lock_sock(sk);
-	timeo = sock_sndtimeo(sk, false);
-	while (k->tx.engine.open_len && transmit_open(k) == -EAGAIN)
-		if (!k->tx.engine.open_len || sk_stream_wait_memory(sk, &timeo))
-			break;
+	transmit_open_soon(k);
 	release_sock(sk);
 }

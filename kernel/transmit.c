@@ -159,6 +159,7 @@ static void open_done(struct ktls *k)
 	uncharge(k, k->tx.engine.open_len);
 	pages_free(&k->tx.open);
 	k->tx.engine.open_len = 0;
+	k->tx.open_ends = false;
 }
 
 static int send_open(struct ktls *k)
@@ -180,6 +181,14 @@ int transmit_open(struct ktls *k)
 	if (err)
 		return err;
 	return k->tx.rest.len ? -EAGAIN : 0;
+}
+
+void transmit_open_soon(struct ktls *k)
+{
+	if (!transmit_open(k) || !k->tx.engine.open_len)
+		return;
+	k->tx.open_ends = true;
+	schedule_delayed_work(&k->tx.work, RETRY);
 }
 
 /* MSG_MORE: the bytes join the open record. In a page of the socket's own they lie in a row. */
@@ -295,7 +304,8 @@ void transmit_work(struct work_struct *work)
 	struct ktls *k = container_of(work, struct ktls, tx.work.work);
 
 	lock_sock(k->sk);
-	transmit_rest(k);
+	if ((k->tx.open_ends ? transmit_open(k) : transmit_rest(k)) == -ENOMEM)
+		schedule_delayed_work(&k->tx.work, RETRY);
 	release_sock(k->sk);
 }
 

@@ -368,6 +368,28 @@ static int end_by_shutdown(int fd)
 	return shutdown(fd, SHUT_WR);
 }
 
+/* The file ends before what was asked for, and so does the record: no call comes after this one. */
+static int ending_with_the_file(uint16_t version)
+{
+	for (int n = 1;; n++) {
+		struct pair p = pair_attached();
+		off_t at = LEN - 5000;
+		bool refused;
+
+		set_all_keys(&p, version, GCM);
+		refuse_nth(n);
+		sendfile(p.a, file, &at, 6000);
+		refused = was_refused();
+		if (at < LEN)
+			CHECK(sendfile(p.a, file, &at, 6000) > 0 && at == LEN);
+		CHECK(recv(p.b, got, 5000, MSG_WAITALL) == 5000);
+		CHECK(!memcmp(got, text + LEN - 5000, 5000));
+		pair_close(&p);
+		if (!refused)
+			return n - 1;
+	}
+}
+
 /* An open record, which the end sends. */
 static int ending(int (*end)(int), uint16_t version)
 {
@@ -424,6 +446,7 @@ static void refuse(uint16_t version)
 	say("send", version, sending(one_send, version));
 	say("send with MSG_MORE", version, sending(two_sends, version));
 	say("sendfile", version, sending(one_sendfile, version));
+	say("sendfile past the end", version, ending_with_the_file(version));
 	say("recv", version, receiving(one_recv, version));
 	say("short recv", version, receiving(small_recvs, version));
 	say("peek", version, receiving(one_peek, version));

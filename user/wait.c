@@ -8,6 +8,7 @@
 #include <time.h>
 
 #define SLICE_MS 500
+#define EARLY_MS 10
 
 static int64_t now_ms(void)
 {
@@ -15,6 +16,21 @@ static int64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000ll + ts.tv_nsec / 1000000;
+}
+
+void wait_begin(struct deadline *d)
+{
+	d->start_ms = now_ms();
+}
+
+/* The call has just begun: no timeout can be over, and most waits end before it need be known. */
+static bool is_early(struct deadline *d)
+{
+	if (d->known)
+		return false;
+	if (!d->start_ms)
+		wait_begin(d);
+	return now_ms() - d->start_ms < EARLY_MS;
 }
 
 /* Milliseconds left for poll(); -1: for ever. */
@@ -29,7 +45,9 @@ static int time_left(int fd, int option, struct deadline *d)
 
 		if (!real.getsockopt(fd, SOL_SOCKET, option, &tv, &len))
 			ms = tv.tv_sec * 1000ll + (tv.tv_usec + 999) / 1000;
-		d->at_ms = ms ? (d->start_ms ? d->start_ms : now_ms()) + ms : -1;
+		if (!d->start_ms)
+			wait_begin(d);
+		d->at_ms = ms ? d->start_ms + ms : -1;
 		d->known = true;
 	}
 	if (d->at_ms < 0)
@@ -55,16 +73,11 @@ static bool all_restart(void)
  * poll() returns EINTR whatever SA_RESTART says, a socket call does not. A
  * socket call with a timeout never restarts (signal(7)). @before: see signals.h.
  */
-static bool restarts(const struct deadline *d, uint32_t before)
+static bool restarts(int fd, int option, struct deadline *d, uint32_t before)
 {
 	bool known, interrupted = signals_interrupted(before, &known);
 
-	return d->at_ms < 0 && (known ? !interrupted : all_restart());
-}
-
-void wait_begin(struct deadline *d)
-{
-	d->start_ms = now_ms();
+	return time_left(fd, option, d) < 0 && (known ? !interrupted : all_restart());
 }
 
 bool wait_is_nonblocking(int fd, int flags)
@@ -80,7 +93,8 @@ bool wait_is_nonblocking(int fd, int flags)
 static int wait_for(int fd, short events, int option, bool moved, struct deadline *d)
 {
 	struct pollfd p = { fd, events, 0 };
-	int left = time_left(fd, option, d);
+	bool early = is_early(d);
+	int left = early ? EARLY_MS : time_left(fd, option, d);
 	int slice = left < 0 || left > SLICE_MS ? SLICE_MS : left;
 	uint32_t before = signals_interrupts();
 	int n = real.poll(&p, 1, slice);
@@ -88,8 +102,10 @@ static int wait_for(int fd, short events, int option, bool moved, struct deadlin
 	if (n > 0)
 		return 0;
 	if (!n)
-		return slice == left ? -EAGAIN : 0;
-	return errno == EINTR && !moved && restarts(d, before) ? 0 : -errno;
+		return slice == left && !early ? -EAGAIN : 0;
+	if (errno != EINTR)
+		return -errno;
+	return !moved && restarts(fd, option, d, before) ? 0 : -EINTR;
 }
 
 int wait_writable(int fd, bool moved, struct deadline *d)
@@ -111,7 +127,7 @@ static int cut_short(int fd, struct deadline *d, uint32_t before)
 		return 0; /* the end, an error, or urgent data in the way */
 	if (time_left(fd, SO_RCVTIMEO, d) == 0)
 		return -EAGAIN;
-	return restarts(d, before) ? 0 : -EINTR;
+	return restarts(fd, SO_RCVTIMEO, d, before) ? 0 : -EINTR;
 }
 
 int wait_readable(int fd, size_t want, struct deadline *d)
@@ -122,7 +138,7 @@ int wait_readable(int fd, size_t want, struct deadline *d)
 	char byte; /* MSG_TRUNC leaves it alone */
 	ssize_t n;
 
-	if (time_left(fd, SO_RCVTIMEO, d) == 0)
+	if (!is_early(d) && time_left(fd, SO_RCVTIMEO, d) == 0)
 		return -EAGAIN;
 	n = real.recv(fd, all ? NULL : &byte, want, MSG_PEEK | MSG_TRUNC | all);
 	if (n < 0)

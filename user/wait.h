@@ -12,8 +12,8 @@
 
 /* When a call has waited long enough; made on the first wait. */
 struct deadline {
-	int64_t start_ms; /* of the call, if it has waited elsewhere; 0: now */
-	bool known;
+	int64_t start_ms; /* of the call, if it has waited; else 0 */
+	bool known; /* at_ms */
 	int64_t at_ms; /* CLOCK_MONOTONIC; -1: never */
 };
 

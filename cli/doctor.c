@@ -162,10 +162,11 @@ static bool is_allowed(int provider)
 
 static bool print_provider(int i)
 {
-	int err = aead_provider_usable(i);
+	int err;
 
 	if (!is_allowed(i))
 		return false;
+	err = aead_provider_usable(i);
 	if (!err) {
 		const char *version = aead_provider_version(i);
 

@@ -14,7 +14,7 @@ cache=$(mkdir -p "$2/$suite" && cd "$2/$suite" && pwd)
 . "$here/../../tools/debian.sh"
 
 # The parts of the kernel that a guest without any hardware can need.
-parts="crypto lib net arch drivers/net/bonding"
+parts="crypto lib net arch drivers/net/bonding drivers/net/veth.ko"
 
 die() {
 	echo "guest: $*" >&2
@@ -56,7 +56,7 @@ unpack() {
 keep() {
 	for part in $parts; do
 		mkdir -p "$2/kernel/$(dirname "$part")"
-		mv "$1/kernel/$part" "$2/kernel/$part"
+		mv "$1/kernel/$part"* "$2/kernel/$(dirname "$part")/" # it may be compressed
 	done
 	mv "$1"/modules.* "$2/"
 	find "$2" -name '*.ko.xz' -exec xz -d {} +

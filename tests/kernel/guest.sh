@@ -55,7 +55,7 @@ make_initramfs() {
 	fi
 	# shellcheck disable=SC2046 # no spaces in their names
 	initramfs_modules "$kernel" $(cd "$kernel/lib/modules/$release/kernel" && ls -d crypto lib \
-		arch/x86/crypto net/tls drivers/net/bonding net/ipv4/{inet,tcp}_diag.ko 2>/dev/null)
+		arch/x86/crypto net/tls drivers/net/bonding drivers/net/veth.ko net/ipv4/{inet,tcp}_diag.ko 2>/dev/null)
 	initramfs_end "$top/tests/guest/init" "$work/initramfs"
 	rm -rf "$work/initramfs.root"
 }

@@ -17,20 +17,6 @@ static ssize_t result(const struct rx_request *rq, int err)
 	return -1;
 }
 
-/*
- * Wait until @want bytes are in the queue, after a go that found no whole
- * record and took what there was of it: 0 to try again, RX_EOF, or negative
- * errno. asleep_begin_rx() is called under the lock, this without it.
- */
-static int wait_for(struct conn *c, int fd, size_t want, struct deadline *d, struct asleep *asleep)
-{
-	struct session_rx *rx = &conn_session(c)->rx;
-	int err = rx->engine.stopped ? wait_hangup(fd, d) : wait_readable(fd, want, d);
-
-	asleep_woke(asleep);
-	return err;
-}
-
 /* How much this call waits for (SO_RCVLOWAT as the program set it, MSG_WAITALL). */
 static size_t target_of(const struct session_rx *rx, size_t room, int flags)
 {
@@ -48,6 +34,25 @@ struct recv_call {
 	size_t want; /* after -EAGAIN: wait for so many bytes in the queue; 0: do not wait */
 	struct asleep asleep;
 };
+
+/*
+ * Wait until call->want bytes are in the queue, after a go that found no whole
+ * record and took what there was of it: 0 to try again, RX_EOF, or negative
+ * errno. asleep_begin_rx() is called under the lock, this without it.
+ */
+static int wait_for(struct conn *c, int fd, struct recv_call *call, bool moved, struct deadline *d)
+{
+	int err;
+
+	if (conn_session(c)->rx.engine.stopped)
+		err = wait_hangup(fd, d);
+	else if (moved)
+		err = wait_more(fd, d);
+	else
+		err = wait_readable(fd, call->want, d);
+	asleep_woke(&call->asleep);
+	return err;
+}
 
 #define RECV_LOOK 100 /* besides the results of receive(): look at the queue's front */
 
@@ -135,7 +140,8 @@ static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, struct re
 		} else if (err != -EAGAIN || !call->want)
 			return err;
 		else
-			err = wait_for(c, fd, call->want, &deadline, &call->asleep);
+			err = wait_for(c, fd, call, rq->done && !(call->flags & MSG_PEEK),
+				       &deadline);
 		if (err) {
 			if (rq->done)
 				defer(c, fd, err);

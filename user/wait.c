@@ -130,6 +130,11 @@ static int cut_short(int fd, struct deadline *d, uint32_t before)
 	return restarts(fd, SO_RCVTIMEO, d, before) ? 0 : -EINTR;
 }
 
+int wait_more(int fd, struct deadline *d)
+{
+	return wait_for(fd, POLLIN | POLLRDHUP, SO_RCVTIMEO, true, d);
+}
+
 int wait_readable(int fd, size_t want, struct deadline *d)
 {
 	/* MSG_WAITALL alone ignores the low-water mark: only for more than there is already. */

@@ -37,6 +37,9 @@ int wait_writable(int fd, bool moved, struct deadline *d);
  */
 int wait_readable(int fd, size_t want, struct deadline *d);
 
+/* The same for a call that has moved bytes, until the low-water mark: any handler brings -EINTR. */
+int wait_more(int fd, struct deadline *d);
+
 /* The same until an error or the peer's close: for a receive side that has stopped. */
 int wait_hangup(int fd, struct deadline *d);
 

@@ -77,6 +77,13 @@ def test_a_signal_and_a_blocked_call(run, how):
         assert text == (b"gook" if "restart" in how else b"ok")
 
 
+@pytest.mark.parametrize("how", ["", "restart"])
+def test_a_signal_ends_a_recv_that_has_got_something(run, how):
+    """Whatever SA_RESTART says: tcp(7) gives the short count, also with MSG_WAITALL."""
+    script = after(b"go", wire.seal(1, 0, b"world"))
+    assert text_of(run, "waitall", how, script=script) == b"gook"
+
+
 @pytest.mark.parametrize("how", ["recv", "send"])
 def test_timeouts(run, how):
     """SO_RCVTIMEO and SO_SNDTIMEO as the kernel has them (idea 4)."""

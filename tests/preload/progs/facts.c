@@ -254,6 +254,19 @@ static void fact_signal(void)
 		_exit(0);
 }
 
+static void fact_waitall(void)
+{
+	struct itimerval soon = { .it_value = { 0, 300000 } };
+	int fd = peer_tls(TAG);
+	char buf[10];
+
+	handle(SIGALRM, nothing, strstr(arg, "restart") ? SA_RESTART : 0);
+	say_str(fd, "go");
+	CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
+	CHECK(recv(fd, buf, sizeof(buf), MSG_WAITALL) == 5 && !memcmp(buf, "world", 5));
+	say_str(fd, "ok");
+}
+
 /* Also one that is over before the library asks for it. */
 static void fact_timeout(void)
 {
@@ -569,6 +582,7 @@ int main(int argc, char **argv)
 		{ "clone3", fact_clone3 },
 		{ "eintr_two_readers", fact_eintr_two_readers },
 		{ "signal", fact_signal },
+		{ "waitall", fact_waitall },
 		{ "timeout", fact_timeout },
 		{ "urgent", fact_urgent },
 		{ "rcvlowat", fact_rcvlowat },

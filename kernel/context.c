@@ -172,6 +172,8 @@ static void unhook(struct ktls *k)
 		WRITE_ONCE(sk->sk_data_ready, k->rx.data_ready);
 	write_unlock_bh(&sk->sk_callback_lock);
 	WRITE_ONCE(sk->sk_prot, k->proto);
+	/* Also that: BPF programs set options while TCP closes. */
+	WRITE_ONCE(sk->sk_socket->ops, k->ops);
 	rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, NULL);
 }
 

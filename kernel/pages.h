@@ -13,9 +13,10 @@
 
 /*
  * Room for one record however memory comes: six pieces by reference, and the rest, copied to two
- * runs of single pages (the socket's and the thread's), which begin and end within a page: seven.
+ * runs of single pages (the socket's and the thread's), which begin and end within a page: eight,
+ * as each may also leave the last bytes of a page unused.
  */
-#define PAGES_MAX 13
+#define PAGES_MAX 14
 #define PAGES_MAX_REFERENCES 6
 
 struct pages {

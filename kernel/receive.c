@@ -178,6 +178,7 @@ static int bad_record(struct ktls *k, int err)
 	if (err == -EBADMSG)
 		stats_add(k->sk, TLS_STAT_DECRYPT_ERROR, 1);
 	tls_rx_fail(&k->rx.engine, err);
+	lowat_show(k);
 	return err;
 }
 

@@ -78,7 +78,8 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_
 	call->want = 0;
 	if (err)
 		return err;
-	call->look = look_size(&c->session->rx, call);
+	/* Who has got something waits where any handler ends it. */
+	call->look = rq->done ? 0 : look_size(&c->session->rx, call);
 	if (call->look) {
 		rq->front.taken = c->session->rx.taken;
 		err = RECV_LOOK;

@@ -9,6 +9,7 @@
 
 #define SLICE_MS 500
 #define EARLY_MS 10
+#define NAP_MS 10
 
 static int64_t now_ms(void)
 {
@@ -86,6 +87,15 @@ bool wait_is_nonblocking(int fd, int flags)
 }
 
 /*
+ * poll() says nothing of use: messages in the socket's error queue, which are the program's to read
+ * (SO_TIMESTAMPING), are POLLERR; and where RLIMIT_NOFILE is 0, as in a sandbox, it is EINVAL.
+ */
+static bool is_futile(int n, const struct pollfd *p)
+{
+	return n < 0 ? errno == EINVAL : n > 0 && !(p->revents & ~POLLERR);
+}
+
+/*
  * poll() looks its number up again whenever something moves: one that was closed meanwhile, while
  * the socket has another, may by then be something that never gets ready. So it is never trusted
  * for long.
@@ -99,6 +109,10 @@ static int wait_for(int fd, short events, int option, bool moved, struct deadlin
 	uint32_t before = signals_interrupts();
 	int n = real.poll(&p, 1, slice);
 
+	if (is_futile(n, &p)) {
+		slice = slice < NAP_MS ? slice : NAP_MS;
+		n = real.poll(NULL, 0, slice);
+	}
 	if (n > 0)
 		return 0;
 	if (!n)

@@ -77,11 +77,17 @@ def test_a_signal_and_a_blocked_call(run, how):
         assert text == (b"gook" if "restart" in how else b"ok")
 
 
-@pytest.mark.parametrize("how", ["", "restart"])
+@pytest.mark.parametrize("how", ["", "restart", "part restart", "sandbox restart"])
 def test_a_signal_ends_a_recv_that_has_got_something(run, how):
     """Whatever SA_RESTART says: tcp(7) gives the short count, also with MSG_WAITALL."""
-    script = after(b"go", wire.seal(1, 0, b"world"))
+    text = b"world" if "part" not in how else b"!world"
+    script = after(b"go", wire.seal(1, 0, text))
     assert text_of(run, "waitall", how, script=script) == b"gook"
+
+
+def test_a_wait_beside_the_error_queue_does_not_spin(run):
+    script = after(b"go", wire.seal(1, 0, b"world"))
+    assert text_of(run, "error_queue", script=script) == b"gook"
 
 
 @pytest.mark.parametrize("how", ["recv", "send"])

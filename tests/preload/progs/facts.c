@@ -6,6 +6,7 @@
 #include "peer.h"
 
 #include <fcntl.h>
+#include <linux/net_tstamp.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <pthread.h>
@@ -260,10 +261,36 @@ static void fact_waitall(void)
 	int fd = peer_tls(TAG);
 	char buf[10];
 
+	if (strstr(arg, "sandbox"))
+		CHECK(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, 0 }) == 0);
 	handle(SIGALRM, nothing, strstr(arg, "restart") ? SA_RESTART : 0);
 	say_str(fd, "go");
 	CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
+	if (strstr(arg, "part"))
+		CHECK(recv(fd, buf, 1, 0) == 1);
 	CHECK(recv(fd, buf, sizeof(buf), MSG_WAITALL) == 5 && !memcmp(buf, "world", 5));
+	CHECK(recv(fd, buf, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+	say_str(fd, "ok");
+}
+
+/* Messages in the error queue are POLLERR for ever: no reason to look again and again. */
+static void fact_error_queue(void)
+{
+	int fd = peer_tls(TAG), what = SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_SOFTWARE |
+				       SOF_TIMESTAMPING_OPT_TSONLY;
+	struct timeval tv = { 0, 500000 };
+	struct pollfd p = { fd, 0, 0 };
+	struct rusage usage;
+	char buf[10];
+
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &what, sizeof(what)) == 0);
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) == 0);
+	say_str(fd, "go");
+	CHECK(poll(&p, 1, 5000) == 1 && p.revents == POLLERR);
+	alarm(10);
+	CHECK(recv(fd, buf, sizeof(buf), MSG_WAITALL) == 5 && !memcmp(buf, "world", 5));
+	CHECK(getrusage(RUSAGE_SELF, &usage) == 0 && !usage.ru_utime.tv_sec);
+	CHECK(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec < 300000);
 	say_str(fd, "ok");
 }
 
@@ -583,6 +610,7 @@ int main(int argc, char **argv)
 		{ "eintr_two_readers", fact_eintr_two_readers },
 		{ "signal", fact_signal },
 		{ "waitall", fact_waitall },
+		{ "error_queue", fact_error_queue },
 		{ "timeout", fact_timeout },
 		{ "urgent", fact_urgent },
 		{ "rcvlowat", fact_rcvlowat },

@@ -30,8 +30,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -893,11 +895,68 @@ static void route_without_scatter_gather(void)
 	pair_close(&p);
 }
 
-/* ---- sockmap ---- */
+/* ---- BPF ---- */
 
 static int bpf(int call, union bpf_attr *attr)
 {
 	return syscall(SYS_bpf, call, attr, sizeof(*attr));
+}
+
+/* A program that sets SO_RCVLOWAT whenever a socket's state changes. */
+static int option_setter(void)
+{
+	static const struct bpf_insn code[] = {
+		{ BPF_ALU64 | BPF_MOV | BPF_X, 6, 1, 0, 0 },
+		{ BPF_LDX | BPF_MEM | BPF_W, 2, 1, offsetof(struct bpf_sock_ops, op), 0 },
+		{ BPF_JMP | BPF_JNE | BPF_K, 2, 0, 9, BPF_SOCK_OPS_STATE_CB },
+		{ BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, 5 },
+		{ BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, SOL_SOCKET },
+		{ BPF_ALU64 | BPF_MOV | BPF_K, 3, 0, 0, SO_RCVLOWAT },
+		{ BPF_ALU64 | BPF_MOV | BPF_X, 4, 10, 0, 0 },
+		{ BPF_ALU64 | BPF_ADD | BPF_K, 4, 0, 0, -4 },
+		{ BPF_ALU64 | BPF_MOV | BPF_K, 5, 0, 0, 4 },
+		{ BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_setsockopt },
+		{ BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1 },
+		{ BPF_JMP | BPF_EXIT, 0, 0, 0, 0 },
+		/* for other events: ask for those */
+		{ BPF_ALU64 | BPF_MOV | BPF_X, 1, 6, 0, 0 },
+		{ BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, BPF_SOCK_OPS_STATE_CB_FLAG },
+		{ BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_sock_ops_cb_flags_set },
+		{ BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1 },
+		{ BPF_JMP | BPF_EXIT, 0, 0, 0, 0 },
+	};
+	union bpf_attr attr = { .prog_type = BPF_PROG_TYPE_SOCK_OPS,
+				.expected_attach_type = BPF_CGROUP_SOCK_OPS,
+				.insns = (uintptr_t)code,
+				.insn_cnt = sizeof(code) / sizeof(code[0]),
+				.license = (uintptr_t) "GPL" };
+
+	return bpf(BPF_PROG_LOAD, &attr);
+}
+
+static void options_set_while_it_closes(void)
+{
+	union bpf_attr attr = { .attach_type = BPF_CGROUP_SOCK_OPS };
+	const char *groups = "/tmp/groups";
+	struct pair p;
+
+	mkdir(groups, 0700);
+	attr.attach_bpf_fd = option_setter();
+	if ((int)attr.attach_bpf_fd < 0 || mount("none", groups, "cgroup2", 0, NULL)) {
+		printf("BPF programs of cgroups are not to be had (%s): left out\n",
+		       strerror(errno));
+		return;
+	}
+	attr.target_fd = open(groups, O_RDONLY);
+	CHECK(!bpf(BPF_PROG_ATTACH, &attr));
+	for (int i = 0; i < 2; i++) {
+		p = pair_attached();
+		set_all_keys(&p, V13, GCM);
+		pass(p.a, p.b, 1000);
+		CHECK(i || !shutdown(p.b, SHUT_RDWR));
+		pair_close(&p);
+	}
+	CHECK(!bpf(BPF_PROG_DETACH, &attr) && !close(attr.target_fd) && !umount(groups));
 }
 
 static int sockmap(void)
@@ -985,6 +1044,7 @@ static const struct {
 	CASE(new_key_in_bad_memory),
 	CASE(send_from_memory_without_pages),
 	CASE(route_without_scatter_gather),
+	CASE(options_set_while_it_closes),
 	CASE(sockmap_and_ulp),
 };
 

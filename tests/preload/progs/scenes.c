@@ -947,6 +947,7 @@ int main(int argc, char **argv)
 		{ "race", scene_race },
 	};
 
+	signal(SIGINT, SIG_DFL); /* a shell ignores it for what runs in the background */
 	peer_init(argv[1]);
 	arg = argc > 3 ? argv[3] : "";
 	first_number = argc > 4 ? atoi(argv[4]) : 0;

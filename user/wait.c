@@ -24,7 +24,11 @@ void wait_begin(struct deadline *d)
 	d->start_ms = now_ms();
 }
 
-/* The call has just begun: no timeout can be over, and most waits end before it need be known. */
+/*
+ * The call has just begun: no timeout can be over, and most waits end before it need be known. (For
+ * poll() a short slice instead would do, but its timer costs more than the look: it is the next of
+ * an idle processor, which sets the clock device for it.)
+ */
 static bool is_early(struct deadline *d)
 {
 	if (d->known)
@@ -103,8 +107,7 @@ static bool is_futile(int n, const struct pollfd *p)
 static int wait_for(int fd, short events, int option, bool moved, struct deadline *d)
 {
 	struct pollfd p = { fd, events, 0 };
-	bool early = is_early(d);
-	int left = early ? EARLY_MS : time_left(fd, option, d);
+	int left = time_left(fd, option, d);
 	int slice = left < 0 || left > SLICE_MS ? SLICE_MS : left;
 	uint32_t before = signals_interrupts();
 	int n = real.poll(&p, 1, slice);
@@ -116,7 +119,7 @@ static int wait_for(int fd, short events, int option, bool moved, struct deadlin
 	if (n > 0)
 		return 0;
 	if (!n)
-		return slice == left && !early ? -EAGAIN : 0;
+		return slice == left ? -EAGAIN : 0;
 	if (errno != EINTR)
 		return -errno;
 	return !moved && restarts(fd, option, d, before) ? 0 : -EINTR;

@@ -31,6 +31,8 @@ struct recv_call {
 	size_t target;
 	struct scratch *scratch; /* NULL: it may not look at the queue first */
 	size_t look; /* at so many bytes of it */
+	bool naps; /* before it looks, if nothing is there */
+	struct deadline deadline;
 	size_t want; /* after -EAGAIN: wait for so many bytes in the queue; 0: do not wait */
 	struct asleep asleep;
 };
@@ -40,8 +42,9 @@ struct recv_call {
  * record and took what there was of it: 0 to try again, RX_EOF, or negative
  * errno. asleep_begin_rx() is called under the lock, this without it.
  */
-static int wait_for(struct conn *c, int fd, struct recv_call *call, bool moved, struct deadline *d)
+static int wait_for(struct conn *c, int fd, struct recv_call *call, bool moved)
 {
+	struct deadline *d = &call->deadline;
 	int err;
 
 	if (conn_session(c)->rx.engine.stopped)
@@ -68,6 +71,28 @@ static size_t look_size(const struct session_rx *rx, const struct recv_call *cal
 	return rx->last_len <= SCRATCH_FRONT_SIZE ? SCRATCH_FRONT_SIZE : TLS_HEADER_LEN;
 }
 
+/* Do the bytes come in on another processor? Then it costs much to wake this one. */
+static bool is_woken_from_afar(int fd)
+{
+	int cpu;
+	socklen_t len = sizeof(cpu);
+
+	return !real.getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &len) &&
+	       cpu != sched_getcpu();
+}
+
+/* The call is going to look: how? */
+static void prepare_look(struct conn *c, int fd, struct rx_request *rq, struct recv_call *call)
+{
+	const struct session *s = c->session;
+	int64_t now = wait_now_ns();
+
+	wait_begin(&call->deadline, now);
+	rq->front.taken = s->rx.taken;
+	call->naps = pace_wait(&c->pace, now, s->rx.engine.keys.seq, session_written(s),
+			       is_woken_from_afar, fd);
+}
+
 /* One go under the lock. */
 static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_call *call)
 {
@@ -81,7 +106,7 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_
 	/* Who has got something waits where any handler ends it. */
 	call->look = rq->done ? 0 : look_size(&c->session->rx, call);
 	if (call->look) {
-		rq->front.taken = c->session->rx.taken;
+		prepare_look(c, fd, rq, call);
 		err = RECV_LOOK;
 	} else if (call->flags & MSG_PEEK) {
 		err = receive_peek(c, fd, rq, &seen);
@@ -97,18 +122,38 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_
 	return err;
 }
 
+static ssize_t peek_front(int fd, const struct recv_call *call, int flags)
+{
+	return real.recv(fd, call->scratch->front, call->look, MSG_PEEK | flags);
+}
+
+/* The same after a nap, if there is nothing yet. */
+static ssize_t peek_rested(int fd, struct recv_call *call)
+{
+	ssize_t got = peek_front(fd, call, MSG_DONTWAIT);
+
+	if (got >= 0 || errno != EAGAIN || wait_is_nonblocking(fd, call->flags))
+		return got;
+	if (!wait_nap(fd, &call->deadline))
+		return peek_front(fd, call, 0);
+	got = peek_front(fd, call, MSG_DONTWAIT);
+	if (got < 0 && errno == EAGAIN)
+		errno = EINTR;
+	return got;
+}
+
 /*
  * A call that finds nothing begun looks at the queue as plain TCP's would, waiting
  * if it is to: one system call tells what is there. 0 or negative errno.
  */
 static int look_at_front(struct conn *c, int fd, struct rx_request *rq, struct recv_call *call)
 {
-	uint8_t *front = call->scratch->front;
-	ssize_t got = real.recv(fd, front, call->look, MSG_PEEK | (call->flags & MSG_DONTWAIT));
+	ssize_t got = call->naps ? peek_rested(fd, call)
+				 : peek_front(fd, call, call->flags & MSG_DONTWAIT);
 	int err = got < 0 ? -errno : 0;
 
 	asleep_woke(&call->asleep);
-	rq->front.bytes = front;
+	rq->front.bytes = call->scratch->front;
 	rq->front.len = got > 0 ? got : 0;
 	call->scratch = NULL;
 	return err;
@@ -128,21 +173,18 @@ static void defer(struct conn *c, int fd, int err)
 static int recv_waiting(struct conn *c, int fd, struct rx_request *rq, struct recv_call *call)
 {
 	struct rx_request start = *rq;
-	struct deadline deadline = { 0 };
 	int err, number;
 
 	for (;;) {
 		err = recv_some(c, fd, rq, call);
 		if (err == RX_EOF && !rq->done && conn_is_usable(c))
 			err = session_take_error(conn_session(c));
-		if (err == RECV_LOOK) {
-			wait_begin(&deadline);
+		if (err == RECV_LOOK)
 			err = look_at_front(c, fd, rq, call);
-		} else if (err != -EAGAIN || !call->want)
+		else if (err != -EAGAIN || !call->want)
 			return err;
 		else
-			err = wait_for(c, fd, call, rq->done && !(call->flags & MSG_PEEK),
-				       &deadline);
+			err = wait_for(c, fd, call, rq->done && !(call->flags & MSG_PEEK));
 		if (err) {
 			if (rq->done)
 				defer(c, fd, err);

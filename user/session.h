@@ -104,6 +104,17 @@ bool session_rx_is_sane(const struct session *s, const struct arena *a);
 void session_wipe(struct session *s);
 void session_wipe_keys(struct session *s); /* of a broken socket; without a lock, too */
 
+/* Bytes on the wire: under tx_lock, and without it to see whether this side sends at all. */
+static inline void session_wrote(struct session *s, size_t n)
+{
+	__atomic_store_n(&s->tx.wire_bytes, s->tx.wire_bytes + n, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t session_written(const struct session *s)
+{
+	return __atomic_load_n(&s->tx.wire_bytes, __ATOMIC_RELAXED);
+}
+
 /* All its buffers, wiped, back to the arena. */
 void session_give_buffers(struct session *s, struct arena *a);
 

@@ -72,7 +72,7 @@ static ssize_t write_wire(struct conn *c, int fd, const uint8_t *p, size_t n)
 
 	if (done < 0)
 		return -errno;
-	c->session->tx.wire_bytes += done;
+	session_wrote(c->session, done);
 	return done;
 }
 

@@ -9,19 +9,26 @@
 
 #define SLICE_MS 500
 #define EARLY_MS 10
-#define NAP_MS 10
+#define FUTILE_MS 10
+#define NAP_NS 50000 /* and the slack of the thread's timers, which is as much again */
+#define NS_PER_MS 1000000
 
-static int64_t now_ms(void)
+int64_t wait_now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ll + ts.tv_nsec / 1000000;
+	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
 }
 
-void wait_begin(struct deadline *d)
+static int64_t now_ms(void)
 {
-	d->start_ms = now_ms();
+	return wait_now_ns() / NS_PER_MS;
+}
+
+void wait_begin(struct deadline *d, int64_t now_ns)
+{
+	d->start_ms = now_ns / NS_PER_MS;
 }
 
 /*
@@ -34,7 +41,7 @@ static bool is_early(struct deadline *d)
 	if (d->known)
 		return false;
 	if (!d->start_ms)
-		wait_begin(d);
+		wait_begin(d, wait_now_ns());
 	return now_ms() - d->start_ms < EARLY_MS;
 }
 
@@ -51,7 +58,7 @@ static int time_left(int fd, int option, struct deadline *d)
 		if (!real.getsockopt(fd, SOL_SOCKET, option, &tv, &len))
 			ms = tv.tv_sec * 1000ll + (tv.tv_usec + 999) / 1000;
 		if (!d->start_ms)
-			wait_begin(d);
+			wait_begin(d, wait_now_ns());
 		d->at_ms = ms ? d->start_ms + ms : -1;
 		d->known = true;
 	}
@@ -113,7 +120,7 @@ static int wait_for(int fd, short events, int option, bool moved, struct deadlin
 	int n = real.poll(&p, 1, slice);
 
 	if (is_futile(n, &p)) {
-		slice = slice < NAP_MS ? slice : NAP_MS;
+		slice = slice < FUTILE_MS ? slice : FUTILE_MS;
 		n = real.poll(NULL, 0, slice);
 	}
 	if (n > 0)
@@ -166,4 +173,15 @@ int wait_readable(int fd, size_t want, struct deadline *d)
 	if (n < 0)
 		return -errno;
 	return !n || (size_t)n >= want ? 0 : cut_short(fd, d, before);
+}
+
+int wait_nap(int fd, struct deadline *d)
+{
+	struct timespec nap = { 0, NAP_NS };
+	struct pollfd p = { fd, POLLRDHUP, 0 };
+	uint32_t before = signals_interrupts();
+
+	if (real.ppoll(&p, 1, &nap, NULL) >= 0 || errno != EINTR)
+		return 0;
+	return restarts(fd, SO_RCVTIMEO, d, before) ? 0 : -EINTR;
 }

@@ -17,8 +17,11 @@ struct deadline {
 	int64_t at_ms; /* CLOCK_MONOTONIC; -1: never */
 };
 
+/* CLOCK_MONOTONIC. */
+int64_t wait_now_ns(void);
+
 /* The call begins to wait now, elsewhere at first. */
-void wait_begin(struct deadline *d);
+void wait_begin(struct deadline *d, int64_t now_ns);
 
 /* Is this call to return EAGAIN instead of waiting? */
 bool wait_is_nonblocking(int fd, int flags);
@@ -39,6 +42,12 @@ int wait_readable(int fd, size_t want, struct deadline *d);
 
 /* The same for a call that has moved bytes, until the low-water mark: any handler brings -EINTR. */
 int wait_more(int fd, struct deadline *d);
+
+/*
+ * A nap of some 0.1 ms, cut short by an error and the peer's close, not by bytes: 0, or -EINTR if a
+ * handler has run that ends the call.
+ */
+int wait_nap(int fd, struct deadline *d);
 
 /* The same until an error or the peer's close: for a receive side that has stopped. */
 int wait_hangup(int fd, struct deadline *d);

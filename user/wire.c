@@ -58,7 +58,8 @@ void wire_start(struct conn *c, int fd)
 {
 	struct session_tx *tx = &c->session->tx;
 
-	tx->wire_bytes = tx->wire_checked = 0;
+	__atomic_store_n(&tx->wire_bytes, 0, __ATOMIC_RELAXED);
+	tx->wire_checked = 0;
 	if (!written_bytes(fd, &tx->wire_base))
 		tx->wire_base = UINT64_MAX; /* cannot be told on this kernel */
 }

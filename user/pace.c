@@ -2,18 +2,26 @@
 #include "user/pace.h"
 
 #define WAITS_ALONE 32 /* a window without naps */
-#define NAPPING_NS 500000 /* one with them, each of which takes 0.1 ms */
-#define FAST_NS 20000 /* a record's time in a stream for which naps are tried */
+#define NAPPING_NS 300000 /* one with them, each of which takes 0.1 ms */
+#define FAST_NS 40000 /* a record's time in a stream for which naps are tried */
+#define SECOND_NS 1000000000
 #define MANY 8 /* so many records a wait: nobody is woken often */
 #define WINDOWS 64 /* after so many with naps, one without: is the stream still slower then? */
-#define PAUSE_MIN 16
-#define PAUSE_MAX 4096
+#define PAUSE_MIN 128
+#define PAUSE_MAX 32768
 
 static void begin_window(struct pace *p, int64_t now_ns, uint64_t records)
 {
 	p->since_ns = now_ns;
 	p->records = records;
 	p->waits = 1;
+}
+
+/* What was measured is of another stream. */
+static void forget(struct pace *p)
+{
+	p->waits = p->windows = 0;
+	p->alone_ns = p->napping_ns = 0;
 }
 
 static void leave_alone(struct pace *p)
@@ -23,6 +31,7 @@ static void leave_alone(struct pace *p)
 		p->pause_last = PAUSE_MAX;
 	p->pause = p->pause_last;
 	p->waits = p->windows = 0;
+	p->napping_ns = 0;
 }
 
 static bool is_over(const struct pace *p, int64_t now_ns)
@@ -30,20 +39,29 @@ static bool is_over(const struct pace *p, int64_t now_ns)
 	return p->windows ? now_ns - p->since_ns >= NAPPING_NS : p->waits > WAITS_ALONE;
 }
 
+/* The new one counts for 1/@n. */
+static int64_t average(int64_t old, int64_t each_ns, int n)
+{
+	return old ? old + (each_ns - old) / n : each_ns;
+}
+
 /* A window is over, in which @n records came. */
 static void judge(struct pace *p, int64_t now_ns, uint64_t n, bool (*is_worth)(int fd), int fd)
 {
-	int64_t each_ns = n ? (now_ns - p->since_ns) / (int64_t)n : INT64_MAX;
+	int64_t each_ns = n ? (now_ns - p->since_ns) / (int64_t)n : SECOND_NS;
 
 	if (!p->windows) {
-		p->alone_ns = each_ns;
 		if (each_ns >= FAST_NS || n >= MANY * WAITS_ALONE)
-			return;
+			return forget(p);
+		p->alone_ns = average(p->alone_ns, each_ns, 2);
 		if (is_worth(fd))
 			p->windows = 1;
 		else
 			leave_alone(p);
-	} else if (each_ns > p->alone_ns - p->alone_ns / 8) {
+		return;
+	}
+	p->napping_ns = average(p->napping_ns, each_ns, 4);
+	if (p->napping_ns > p->alone_ns - p->alone_ns / 16) {
 		leave_alone(p);
 	} else {
 		p->pause_last = 0;
@@ -56,7 +74,7 @@ bool pace_wait(struct pace *p, int64_t now_ns, uint64_t records, uint64_t sent,
 {
 	if (p->sent != sent) {
 		p->sent = sent;
-		p->waits = p->windows = 0;
+		forget(p);
 	}
 	if (p->pause) {
 		p->pause--;

@@ -23,7 +23,7 @@ struct pace {
 	uint32_t pause; /* so many waits without a look at how fast the stream is */
 	uint32_t pause_last;
 	uint32_t windows; /* with naps; 0: without */
-	int64_t alone_ns; /* a record's time without naps */
+	int64_t alone_ns, napping_ns; /* a record's time, averaged; 0: not known */
 };
 
 /*

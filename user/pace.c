@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/pace.h"
 
-#define WAITS_ALONE 32 /* a window without naps */
-#define NAPPING_NS 300000 /* one with them, each of which takes 0.1 ms */
+#define NAPPING_NS 450000 /* a window with naps, of 0.2 ms each */
+#define ALONE_NS 300000 /* one without, at least, and */
+#define WAITS_ALONE 32 /* so many waits */
 #define FAST_NS 40000 /* a record's time in a stream for which naps are tried */
-#define SECOND_NS 1000000000
 #define MANY 8 /* so many records a wait: nobody is woken often */
-#define WINDOWS 64 /* after so many with naps, one without: is the stream still slower then? */
+#define TRUST_MIN 4
+#define TRUST_MAX 64
+#define PAUSE_EMPTY 16
 #define PAUSE_MIN 128
 #define PAUSE_MAX 32768
+#define LONG_NAP_NS 1000000
+#define PAUSE_LONG_NAP 4096
 
 static void begin_window(struct pace *p, int64_t now_ns, uint64_t records)
 {
@@ -20,23 +24,25 @@ static void begin_window(struct pace *p, int64_t now_ns, uint64_t records)
 /* What was measured is of another stream. */
 static void forget(struct pace *p)
 {
-	p->waits = p->windows = 0;
+	p->waits = p->windows = p->trust = 0;
 	p->alone_ns = p->napping_ns = 0;
 }
 
 static void leave_alone(struct pace *p)
 {
+	forget(p);
 	p->pause_last = p->pause_last ? 2 * p->pause_last : PAUSE_MIN;
 	if (p->pause_last > PAUSE_MAX)
 		p->pause_last = PAUSE_MAX;
 	p->pause = p->pause_last;
-	p->waits = p->windows = 0;
-	p->napping_ns = 0;
 }
 
 static bool is_over(const struct pace *p, int64_t now_ns)
 {
-	return p->windows ? now_ns - p->since_ns >= NAPPING_NS : p->waits > WAITS_ALONE;
+	int64_t lasted_ns = now_ns - p->since_ns;
+
+	return p->windows ? lasted_ns >= NAPPING_NS
+			  : lasted_ns >= ALONE_NS && p->waits > WAITS_ALONE;
 }
 
 /* The new one counts for 1/@n. */
@@ -45,35 +51,55 @@ static int64_t average(int64_t old, int64_t each_ns, int n)
 	return old ? old + (each_ns - old) / n : each_ns;
 }
 
-/* A window is over, in which @n records came. */
-static void judge(struct pace *p, int64_t now_ns, uint64_t n, bool (*is_worth)(int fd), int fd)
+static bool is_faster(const struct pace *p)
 {
-	int64_t each_ns = n ? (now_ns - p->since_ns) / (int64_t)n : SECOND_NS;
+	return p->napping_ns <= p->alone_ns - p->alone_ns / 16;
+}
 
-	if (!p->windows) {
-		if (each_ns >= FAST_NS || n >= MANY * WAITS_ALONE)
-			return forget(p);
-		p->alone_ns = average(p->alone_ns, each_ns, 2);
-		if (is_worth(fd))
-			p->windows = 1;
-		else
-			leave_alone(p);
-		return;
-	}
-	p->napping_ns = average(p->napping_ns, each_ns, 4);
-	if (p->napping_ns > p->alone_ns - p->alone_ns / 16) {
-		leave_alone(p);
+/* A window without naps is over, in which @n records came, one every @each_ns. */
+static void judge_alone(struct pace *p, int64_t each_ns, uint64_t n, bool is_worth)
+{
+	if (each_ns >= FAST_NS || n >= MANY * (uint64_t)p->waits)
+		return forget(p);
+	p->alone_ns = average(p->alone_ns, each_ns, 2);
+	if (!is_worth || (p->napping_ns && !is_faster(p)))
+		return leave_alone(p);
+	if (!p->napping_ns) {
+		p->trust = TRUST_MIN;
 	} else {
 		p->pause_last = 0;
-		p->windows = p->windows < WINDOWS ? p->windows + 1 : 0;
+		p->trust = p->trust < TRUST_MAX ? 2 * p->trust : TRUST_MAX;
 	}
+	p->windows = 1;
+}
+
+/* One with naps. A single gap in the stream is nothing that naps have done. */
+static void judge_napping(struct pace *p, int64_t each_ns)
+{
+	if (each_ns > 2 * p->alone_ns)
+		each_ns = 2 * p->alone_ns;
+	p->napping_ns = average(p->napping_ns, each_ns, 4);
+	/* One of the next may be slower by chance: the window without is to tell. */
+	if (p->windows == 1 ? !is_faster(p) : p->napping_ns > p->alone_ns)
+		return leave_alone(p);
+	if (p->windows++ < p->trust)
+		return;
+	/* What has gathered is not to count for the window without. */
+	p->windows = p->waits = 0;
+	p->pause = PAUSE_EMPTY;
 }
 
 bool pace_wait(struct pace *p, int64_t now_ns, uint64_t records, uint64_t sent,
 	       bool (*is_worth)(int fd), int fd)
 {
+	uint64_t n;
+	int64_t each_ns;
+
 	if (p->sent != sent) {
 		p->sent = sent;
+		/* A try that an answer cuts short may have delayed the answer. */
+		if (p->windows && !p->napping_ns)
+			leave_alone(p);
 		forget(p);
 	}
 	if (p->pause) {
@@ -86,9 +112,25 @@ bool pace_wait(struct pace *p, int64_t now_ns, uint64_t records, uint64_t sent,
 	}
 	p->waits++;
 	if (is_over(p, now_ns)) {
-		judge(p, now_ns, records - p->records, is_worth, fd);
+		n = records - p->records;
+		each_ns = (now_ns - p->since_ns) / (int64_t)(n ? n : 1);
+		if (p->windows)
+			judge_napping(p, each_ns);
+		else
+			judge_alone(p, each_ns, n, is_worth(fd));
 		if (!p->pause)
 			begin_window(p, now_ns, records);
 	}
 	return p->windows;
+}
+
+void pace_napped(struct pace *p, int64_t took_ns)
+{
+	p->long_naps = took_ns < LONG_NAP_NS ? 0 : p->long_naps + 1;
+	if (p->long_naps < 2) /* one may be the machine's */
+		return;
+	p->long_naps = 0;
+	if (p->pause_last < PAUSE_LONG_NAP)
+		p->pause_last = PAUSE_LONG_NAP;
+	leave_alone(p);
 }

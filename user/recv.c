@@ -5,6 +5,7 @@
 #include "user/fault.h"
 #include "user/real.h"
 #include "user/scratch.h"
+#include "user/signals.h"
 #include "user/wait.h"
 
 #include <errno.h>
@@ -31,7 +32,10 @@ struct recv_call {
 	size_t target;
 	struct scratch *scratch; /* NULL: it may not look at the queue first */
 	size_t look; /* at so many bytes of it */
-	bool naps; /* before it looks, if nothing is there */
+	int64_t looks_ns; /* since when */
+	bool naps; /* if nothing is there when it looks first */
+	bool rested; /* it has */
+	bool interrupted; /* meanwhile: it does not wait any more */
 	struct deadline deadline;
 	size_t want; /* after -EAGAIN: wait for so many bytes in the queue; 0: do not wait */
 	struct asleep asleep;
@@ -47,7 +51,9 @@ static int wait_for(struct conn *c, int fd, struct recv_call *call, bool moved)
 	struct deadline *d = &call->deadline;
 	int err;
 
-	if (conn_session(c)->rx.engine.stopped)
+	if (call->interrupted)
+		err = -EINTR;
+	else if (conn_session(c)->rx.engine.stopped)
 		err = wait_hangup(fd, d);
 	else if (moved)
 		err = wait_more(fd, d);
@@ -87,9 +93,16 @@ static void prepare_look(struct conn *c, int fd, struct rx_request *rq, struct r
 	const struct session *s = c->session;
 	int64_t now = wait_now_ns();
 
-	wait_begin(&call->deadline, now);
 	rq->front.taken = s->rx.taken;
-	call->naps = pace_wait(&c->pace, now, s->rx.engine.keys.seq, session_written(s),
+	if (call->rested) {
+		call->naps = false;
+		pace_napped(&c->pace, now - call->looks_ns);
+		return;
+	}
+	call->looks_ns = now;
+	wait_begin(&call->deadline, now);
+	call->naps = !(call->flags & MSG_DONTWAIT) &&
+		     pace_wait(&c->pace, now, s->rx.engine.keys.seq, session_written(s),
 			       is_woken_from_afar, fd);
 }
 
@@ -122,24 +135,14 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_
 	return err;
 }
 
-static ssize_t peek_front(int fd, const struct recv_call *call, int flags)
+/* Nothing is there. 0: it is to look again, under whatever number the socket has by now. */
+static int nap(int fd, struct recv_call *call, uint32_t before)
 {
-	return real.recv(fd, call->scratch->front, call->look, MSG_PEEK | flags);
-}
-
-/* The same after a nap, if there is nothing yet. */
-static ssize_t peek_rested(int fd, struct recv_call *call)
-{
-	ssize_t got = peek_front(fd, call, MSG_DONTWAIT);
-
-	if (got >= 0 || errno != EAGAIN || wait_is_nonblocking(fd, call->flags))
-		return got;
-	if (!wait_nap(fd, &call->deadline))
-		return peek_front(fd, call, 0);
-	got = peek_front(fd, call, MSG_DONTWAIT);
-	if (got < 0 && errno == EAGAIN)
-		errno = EINTR;
-	return got;
+	if (wait_is_nonblocking(fd, call->flags))
+		return -EAGAIN;
+	call->rested = true;
+	call->interrupted = wait_nap(fd, &call->deadline, before) != 0;
+	return 0;
 }
 
 /*
@@ -148,14 +151,21 @@ static ssize_t peek_rested(int fd, struct recv_call *call)
  */
 static int look_at_front(struct conn *c, int fd, struct rx_request *rq, struct recv_call *call)
 {
-	ssize_t got = call->naps ? peek_rested(fd, call)
-				 : peek_front(fd, call, call->flags & MSG_DONTWAIT);
+	bool waits = !call->naps && !call->interrupted;
+	uint32_t before = signals_interrupts();
+	ssize_t got = real.recv(fd, call->scratch->front, call->look,
+				MSG_PEEK | (waits ? call->flags & MSG_DONTWAIT : MSG_DONTWAIT));
 	int err = got < 0 ? -errno : 0;
 
-	asleep_woke(&call->asleep);
 	rq->front.bytes = call->scratch->front;
 	rq->front.len = got > 0 ? got : 0;
-	call->scratch = NULL;
+	if (err == -EAGAIN && call->naps)
+		err = nap(fd, call, before);
+	else if (err == -EAGAIN && call->interrupted)
+		err = -EINTR;
+	if (got >= 0 || err)
+		call->scratch = NULL;
+	asleep_woke(&call->asleep);
 	return err;
 }
 

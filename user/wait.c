@@ -10,7 +10,7 @@
 #define SLICE_MS 500
 #define EARLY_MS 10
 #define FUTILE_MS 10
-#define NAP_NS 50000 /* and the slack of the thread's timers, which is as much again */
+#define NAP_NS 150000 /* and the slack of the thread's timers, mostly 50 us */
 #define NS_PER_MS 1000000
 
 int64_t wait_now_ns(void)
@@ -94,7 +94,12 @@ static bool restarts(int fd, int option, struct deadline *d, uint32_t before)
 
 bool wait_is_nonblocking(int fd, int flags)
 {
-	return (flags & MSG_DONTWAIT) || (real.fcntl(fd, F_GETFL) & O_NONBLOCK);
+	int status;
+
+	if (flags & MSG_DONTWAIT)
+		return true;
+	status = real.fcntl(fd, F_GETFL);
+	return status >= 0 && (status & O_NONBLOCK);
 }
 
 /*
@@ -175,13 +180,14 @@ int wait_readable(int fd, size_t want, struct deadline *d)
 	return !n || (size_t)n >= want ? 0 : cut_short(fd, d, before);
 }
 
-int wait_nap(int fd, struct deadline *d)
+int wait_nap(int fd, struct deadline *d, uint32_t before)
 {
 	struct timespec nap = { 0, NAP_NS };
 	struct pollfd p = { fd, POLLRDHUP, 0 };
-	uint32_t before = signals_interrupts();
+	bool known, interrupted, ends = real.ppoll(&p, 1, &nap, NULL) < 0 && errno == EINTR;
 
-	if (real.ppoll(&p, 1, &nap, NULL) >= 0 || errno != EINTR)
-		return 0;
-	return restarts(fd, SO_RCVTIMEO, d, before) ? 0 : -EINTR;
+	if (ends)
+		return restarts(fd, SO_RCVTIMEO, d, before) ? 0 : -EINTR;
+	interrupted = signals_interrupted(before, &known);
+	return known && interrupted ? -EINTR : 0;
 }

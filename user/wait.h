@@ -44,10 +44,11 @@ int wait_readable(int fd, size_t want, struct deadline *d);
 int wait_more(int fd, struct deadline *d);
 
 /*
- * A nap of some 0.1 ms, cut short by an error and the peer's close, not by bytes: 0, or -EINTR if a
- * handler has run that ends the call.
+ * A nap of some 0.2 ms (more where the thread's timers are coarser), cut short by an error and the
+ * peer's close, not by bytes: 0, or -EINTR if a handler has run since signals_interrupts() was
+ * @before that ends the call.
  */
-int wait_nap(int fd, struct deadline *d);
+int wait_nap(int fd, struct deadline *d, uint32_t before);
 
 /* The same until an error or the peer's close: for a receive side that has stopped. */
 int wait_hangup(int fd, struct deadline *d);

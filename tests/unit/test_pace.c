@@ -5,14 +5,18 @@
 #include "tests/unit/home.h"
 #include "user/conn.h"
 #include "user/pace.h"
+#include "user/real.h"
+#include "user/wait.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
-#define NAP_NS 110000
+#define NAP_NS 200000
 #define US 1000
 #define FOR_EVER (INT64_MAX / 2)
 
@@ -20,7 +24,8 @@
 struct stream {
 	int64_t alone_ns, napping_ns;
 	uint64_t each_wait; /* so many records between two waits, without naps */
-	bool answered; /* this side sends, too */
+	uint32_t answered_every; /* this side sends after so many waits; 0: never */
+	bool jitter; /* records come irregularly */
 	bool is_near;
 };
 
@@ -40,26 +45,41 @@ static bool no(int fd)
 	return false;
 }
 
+/* Where the streams are: time, records and what this side has sent go on from one to the next. */
+static struct {
+	int64_t now;
+	uint64_t records, sent;
+} at;
+
+static uint32_t seed;
+
+/* 0 to 255, the same ones each time. */
+static uint32_t any(void)
+{
+	seed = seed * 1664525 + 1013904223;
+	return seed >> 24;
+}
+
 static struct outcome follow(struct pace *p, const struct stream *s, uint32_t waits)
 {
-	static uint64_t records, sent;
-	static int64_t now;
 	struct outcome o = { 0 };
 
 	for (; o.waits < waits; o.waits++) {
 		uint64_t n = s->each_wait;
 		int64_t each = s->alone_ns;
 
-		if (pace_wait(p, now, records, sent, s->is_near ? no : yes, 0)) {
+		if (pace_wait(p, at.now, at.records, at.sent, s->is_near ? no : yes, 0)) {
 			o.naps++;
 			each = s->napping_ns;
 			n = NAP_NS / each;
 		}
-		now += each * (int64_t)n;
-		records += n;
+		if (s->jitter)
+			each = each / 2 + each * any() / 256;
+		at.now += each * (int64_t)n;
+		at.records += n;
 		o.ns += each * (int64_t)n;
 		o.records += n;
-		sent += s->answered;
+		at.sent += s->answered_every && o.waits % s->answered_every == 0;
 	}
 	return o;
 }
@@ -67,27 +87,37 @@ static struct outcome follow(struct pace *p, const struct stream *s, uint32_t wa
 static void test_a_stream_that_naps_make_faster(void **state)
 {
 	struct stream s = { .alone_ns = 8 * US, .napping_ns = 3 * US, .each_wait = 1 };
-	struct pace p = { 0 };
-	struct outcome o = follow(&p, &s, 33);
 
-	assert_int_equal(o.naps, 1); /* the first window is over */
-	o = follow(&p, &s, 10000);
-	assert_true(o.naps > 8000 && o.naps < 10000); /* now and then it is looked at without */
-	assert_true(o.ns / (int64_t)o.records < 3200);
+	for (int jitter = 0; jitter < 2; jitter++) {
+		struct pace p = { 0 };
+		struct outcome o;
+
+		s.jitter = jitter;
+		o = follow(&p, &s, 100);
+		assert_true(o.naps > 10 && o.naps < 65); /* first it is looked at without */
+		o = follow(&p, &s, 10000);
+		assert_true(o.naps > 6000 && o.naps < 10000); /* and now and then again */
+		assert_true(o.ns / (int64_t)o.records < 3300);
+	}
 }
 
 static void test_a_stream_with_a_pace_of_its_own(void **state)
 {
 	struct stream s = { .alone_ns = 10 * US, .napping_ns = 10 * US, .each_wait = 1 };
-	struct pace p = { 0 };
 
-	assert_true(follow(&p, &s, 100).naps);
-	follow(&p, &s, 20000);
-	assert_true(follow(&p, &s, 10000).naps < 20); /* ever less often */
-	/* Once its sender is as quick as it is woken seldom, it is found out. */
-	s.napping_ns = 4 * US;
-	follow(&p, &s, 40000);
-	assert_true(follow(&p, &s, 10000).naps > 8000);
+	for (int jitter = 0; jitter < 2; jitter++) {
+		struct pace p = { 0 };
+
+		s.jitter = jitter;
+		s.napping_ns = 10 * US;
+		assert_true(follow(&p, &s, 100).naps);
+		follow(&p, &s, 100000);
+		assert_true(follow(&p, &s, 100000).naps < 200); /* ever less often */
+		/* Once its sender is as quick as it is woken seldom, it is found out. */
+		s.napping_ns = 4 * US;
+		follow(&p, &s, 40000);
+		assert_true(follow(&p, &s, 10000).naps > 6000);
+	}
 }
 
 static void test_what_is_left_alone(void **state)
@@ -95,7 +125,7 @@ static void test_what_is_left_alone(void **state)
 	static const struct stream streams[] = {
 		{ .alone_ns = 45 * US, .napping_ns = 5 * US, .each_wait = 1 }, /* slow */
 		{ .alone_ns = 3 * US, .napping_ns = 1 * US, .each_wait = 20 }, /* seldom woken */
-		{ .alone_ns = 8 * US, .napping_ns = 3 * US, .each_wait = 1, .answered = true },
+		{ .alone_ns = 8 * US, .napping_ns = 3 * US, .each_wait = 1, .answered_every = 1 },
 		{ .alone_ns = 8 * US, .napping_ns = 3 * US, .each_wait = 1, .is_near = true },
 	};
 
@@ -106,17 +136,72 @@ static void test_what_is_left_alone(void **state)
 	}
 }
 
+/* Each answer is a nap late, which no window tells. */
+static void test_answers_in_the_first_window_with_naps(void **state)
+{
+	struct stream s = { .alone_ns = 10 * US, .napping_ns = 3 * US, .each_wait = 1 };
+
+	for (s.answered_every = 34; s.answered_every < 36; s.answered_every++) {
+		struct pace p = { 0 };
+
+		assert_true(follow(&p, &s, 20000).naps);
+		assert_true(follow(&p, &s, 20000).naps < 10);
+	}
+}
+
 static void test_an_answer_ends_the_naps(void **state)
 {
 	struct stream s = { .alone_ns = 8 * US, .napping_ns = 3 * US, .each_wait = 1 };
 	struct pace p = { 0 };
 
 	assert_true(follow(&p, &s, 100).naps);
-	s.answered = true;
+	s.answered_every = 1;
 	follow(&p, &s, 1);
 	assert_int_equal(follow(&p, &s, 1000).naps, 0);
-	s.answered = false;
-	assert_true(follow(&p, &s, 100).naps);
+	s.answered_every = 0;
+	assert_true(follow(&p, &s, 300).naps);
+}
+
+static void test_a_gap_is_no_reason_to_stop(void **state)
+{
+	struct stream s = { .alone_ns = 8 * US, .napping_ns = 3 * US, .each_wait = 1 };
+	struct pace p = { 0 };
+	uint32_t naps = 0;
+
+	follow(&p, &s, 1000);
+	for (int i = 0; i < 100; i++) {
+		naps += follow(&p, &s, 200).naps;
+		at.now += 3000 * US;
+	}
+	assert_true(naps > 10000);
+}
+
+static void test_an_idle_time_says_nothing_of_the_stream(void **state)
+{
+	struct stream quick = { .alone_ns = 8 * US, .napping_ns = 8 * US, .each_wait = 1 };
+	struct pace p = { 0 };
+
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(follow(&p, &quick, 30).naps, 0);
+		at.now += 1000000 * US;
+	}
+	follow(&p, &quick, 40);
+	assert_true(p.alone_ns < 9 * US);
+}
+
+static void test_naps_of_coarse_timers_are_rare(void **state)
+{
+	struct pace p = { 0 };
+	struct stream s = { .alone_ns = 8 * US, .napping_ns = 3 * US, .each_wait = 1 };
+	uint32_t naps = 0;
+
+	for (int i = 0; i < 100000; i++) {
+		if (!follow(&p, &s, 1).naps)
+			continue;
+		naps++;
+		pace_napped(&p, 10000 * US);
+	}
+	assert_in_range(naps, 2, 14);
 }
 
 static void test_a_new_key_begins_a_new_window(void **state)
@@ -124,119 +209,209 @@ static void test_a_new_key_begins_a_new_window(void **state)
 	struct pace p = { 0 };
 
 	for (uint64_t i = 0; i < 20; i++)
-		assert_false(pace_wait(&p, i * 8 * US, 1000 + i, 0, yes, 0));
+		assert_false(pace_wait(&p, i * 10 * US, 1000 + i, 0, yes, 0));
 	for (uint64_t i = 20; i < 52; i++)
-		assert_false(pace_wait(&p, i * 8 * US, i - 20, 0, yes, 0));
-	assert_true(pace_wait(&p, 52 * 8 * US, 32, 0, yes, 0));
+		assert_false(pace_wait(&p, i * 10 * US, i - 20, 0, yes, 0));
+	assert_true(pace_wait(&p, 52 * 10 * US, 32, 0, yes, 0));
 }
 
 /* ---- calls in a nap ---- */
 
 #define KEY TLSULP_VERSION_1_3, TLSULP_AES_GCM_128
 
-static int fd[2];
+static int fd[2], other[2];
 static struct tls_keys keys;
-static volatile sig_atomic_t handled;
-
-/* What a handler writes to the peer's end before the call returns. */
 static uint8_t wire[TLS_WIRE_MAX];
-static volatile size_t wire_len;
+static int naps, handled;
+/* What happens in the first nap, and what ppoll() says of it. */
+static void (*happens)(void);
+static int says;
 
 static void handle(int sig)
 {
 	handled++;
-	if (wire_len)
-		raw_write(fd[0], wire, wire_len);
-	wire_len = 0;
 }
 
-/* The next waits nap, whatever comes. */
-static void always_nap(void)
+static int nap(struct pollfd *p, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+	assert_int_equal(n, 1);
+	assert_int_equal(p->fd, fd[1]);
+	assert_true(timeout->tv_sec == 0 && timeout->tv_nsec <= NAP_NS);
+	naps++;
+	happens();
+	errno = EINTR;
+	return says;
+}
+
+static void handler_runs(void)
+{
+	raise(SIGUSR1);
+}
+
+static void record_comes(void)
+{
+	size_t n = record_seal(&keys, 0, TLSULP_DATA, (const uint8_t *)"word", 4, wire);
+
+	raw_write(fd[0], wire, n);
+}
+
+static void record_and_handler(void)
+{
+	record_comes();
+	handler_runs();
+}
+
+static void closed_by_another(void)
+{
+	assert_int_equal(tlsulp_close(fd[1]), 0);
+	record_comes();
+}
+
+static void used_again(void)
+{
+	home_connect(other);
+	assert_int_equal(tlsulp_dup2(other[1], fd[1]), fd[1]);
+	record_comes();
+}
+
+static void peer_ends(void)
+{
+	assert_int_equal(shutdown(fd[0], SHUT_WR), 0);
+}
+
+static char room[64];
+
+/* A recv() that is to nap, in which @what happens. */
+static ssize_t call(int flags, void (*what)(void), int result)
 {
 	struct conn *c = conn_pin(fd[1]);
+	int (*libcs)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *) =
+		real.ppoll;
+	ssize_t got;
+	int err;
 
 	c->pace = (struct pace){
 		.waits = 1, .windows = 1, .since_ns = FOR_EVER, .sent = session_written(c->session)
 	};
 	conn_unpin(c);
+	naps = handled = 0;
+	happens = what;
+	says = result;
+	real.ppoll = nap;
+	got = tlsulp_recv(fd[1], room, sizeof(room), flags);
+	err = errno;
+	real.ppoll = libcs;
+	errno = err;
+	return got;
 }
 
-static size_t make_record(uint64_t seq)
+static void set_handler(int flags)
 {
-	return record_seal(&keys, seq, TLSULP_DATA, (const uint8_t *)"word", 4, wire);
+	struct sigaction act = { .sa_handler = handle, .sa_flags = flags };
+
+	assert_int_equal(sigaction(SIGUSR1, &act, NULL), 0);
 }
 
-/* A handler is to run @first_us from now, and again much later should that have been in vain. */
-static void set_alarm(suseconds_t first_us, suseconds_t again_us)
+static void test_a_handler_ends_a_nap_and_the_call(void **state)
 {
-	struct itimerval it = { { 0, again_us }, { 0, first_us } };
-
-	assert_int_equal(setitimer(ITIMER_REAL, &it, NULL), 0);
-}
-
-static void test_a_handler_ends_a_nap(void **state)
-{
-	struct sigaction act = { .sa_handler = handle };
-	int in_vain = 0;
-	char room[64];
-
 	keys = home_rx_pair(fd, KEY);
-	assert_int_equal(sigaction(SIGALRM, &act, NULL), 0);
-	for (int i = 0; i < 100; i++) {
-		always_nap();
-		handled = 0;
-		set_alarm(50, 50000);
-		assert_int_equal(tlsulp_recv(fd[1], room, sizeof(room), 0), -1);
-		assert_int_equal(errno, EINTR);
-		set_alarm(0, 0);
-		in_vain += handled > 1; /* it ran before the call had begun */
-	}
-	assert_true(in_vain < 50);
+	set_handler(0);
+	assert_int_equal(call(0, handler_runs, -1), -1);
+	assert_int_equal(errno, EINTR);
+	assert_true(naps == 1 && handled == 1);
 	home_close(fd);
 }
 
-static void test_what_came_in_a_nap_comes_before_the_handler(void **state)
+static void test_what_came_before_the_handler_is_returned(void **state)
 {
-	struct sigaction act = { .sa_handler = handle };
-	char room[64];
-
 	keys = home_rx_pair(fd, KEY);
-	assert_int_equal(sigaction(SIGALRM, &act, NULL), 0);
-	for (int i = 0; i < 100; i++) {
-		always_nap();
-		wire_len = make_record(i);
-		set_alarm(50, 0);
-		assert_int_equal(tlsulp_recv(fd[1], room, sizeof(room), 0), 4);
-		assert_memory_equal(room, "word", 4);
-		set_alarm(0, 0);
-	}
+	set_handler(0);
+	assert_int_equal(call(0, record_and_handler, -1), 4);
+	assert_memory_equal(room, "word", 4);
+	assert_true(naps == 1 && handled == 1);
 	home_close(fd);
 }
 
+static void *comes_late(void *unused)
+{
+	usleep(50000);
+	record_comes();
+	return NULL;
+}
+
+static void test_a_handler_with_sa_restart_ends_only_the_nap(void **state)
+{
+	pthread_t thread;
+
+	keys = home_rx_pair(fd, KEY);
+	set_handler(SA_RESTART);
+	assert_int_equal(pthread_create(&thread, NULL, comes_late, NULL), 0);
+	assert_int_equal(call(0, handler_runs, -1), 4);
+	assert_true(naps == 1 && handled == 1);
+	pthread_join(thread, NULL);
+	home_close(fd);
+}
+
+static void test_the_end_in_a_nap(void **state)
+{
+	keys = home_rx_pair(fd, KEY);
+	assert_int_equal(call(0, peer_ends, 1), 0);
+	assert_int_equal(naps, 1);
+	home_close(fd);
+}
+
+/* The real one, which would take its time. */
 static void test_the_end_cuts_a_nap_short(void **state)
 {
-	char room[64];
+	struct deadline d = { 0 };
+	struct timespec from, to;
+	struct timespec none = { 0, 0 };
 
 	keys = home_rx_pair(fd, KEY);
-	always_nap();
-	raw_write(fd[0], wire, make_record(0));
-	assert_int_equal(shutdown(fd[0], SHUT_WR), 0);
-	assert_int_equal(tlsulp_recv(fd[1], room, sizeof(room), 0), 4);
-	assert_int_equal(tlsulp_recv(fd[1], room, sizeof(room), 0), 0);
+	peer_ends();
+	for (struct pollfd p = { fd[1], POLLRDHUP, 0 }; !ppoll(&p, 1, &none, NULL);)
+		;
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(wait_nap(fd[1], &d, 0), 0);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	/* A thousand naps are 150 ms at the least; these are a thousand system calls. */
+	assert_true((to.tv_sec - from.tv_sec) * 1000000000ll + to.tv_nsec - from.tv_nsec <
+		    50000000);
 	home_close(fd);
+}
+
+static void test_the_number_is_closed_in_a_nap(void **state)
+{
+	keys = home_rx_pair(fd, KEY);
+	assert_int_equal(call(0, closed_by_another, 1), 4);
+	assert_memory_equal(room, "word", 4);
+	assert_int_equal(naps, 1);
+	close(fd[0]);
+}
+
+static void test_the_number_is_used_again_in_a_nap(void **state)
+{
+	keys = home_rx_pair(fd, KEY);
+	assert_int_equal(call(0, used_again, 1), 4);
+	assert_memory_equal(room, "word", 4);
+	assert_int_equal(naps, 1);
+	close(fd[0]);
+	close(fd[1]);
+	close(other[0]);
+	close(other[1]);
 }
 
 static void test_who_may_not_wait_does_not_nap(void **state)
 {
-	char room[64];
-
 	keys = home_rx_pair(fd, KEY);
+	assert_int_equal(call(MSG_DONTWAIT, handler_runs, 0), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(naps, 0);
 	assert_int_equal(fcntl(fd[1], F_SETFL, O_NONBLOCK), 0);
-	for (int flags = 0; flags <= MSG_DONTWAIT; flags += MSG_DONTWAIT) {
-		always_nap();
-		assert_int_equal(tlsulp_recv(fd[1], room, sizeof(room), flags), -1);
-		assert_int_equal(errno, EAGAIN);
-	}
+	assert_int_equal(call(0, handler_runs, 0), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(naps, 0);
 	home_close(fd);
 }
 
@@ -246,11 +421,19 @@ int main(void)
 		cmocka_unit_test(test_a_stream_that_naps_make_faster),
 		cmocka_unit_test(test_a_stream_with_a_pace_of_its_own),
 		cmocka_unit_test(test_what_is_left_alone),
+		cmocka_unit_test(test_answers_in_the_first_window_with_naps),
 		cmocka_unit_test(test_an_answer_ends_the_naps),
+		cmocka_unit_test(test_a_gap_is_no_reason_to_stop),
+		cmocka_unit_test(test_an_idle_time_says_nothing_of_the_stream),
+		cmocka_unit_test(test_naps_of_coarse_timers_are_rare),
 		cmocka_unit_test(test_a_new_key_begins_a_new_window),
-		cmocka_unit_test(test_a_handler_ends_a_nap),
-		cmocka_unit_test(test_what_came_in_a_nap_comes_before_the_handler),
+		cmocka_unit_test(test_a_handler_ends_a_nap_and_the_call),
+		cmocka_unit_test(test_what_came_before_the_handler_is_returned),
+		cmocka_unit_test(test_a_handler_with_sa_restart_ends_only_the_nap),
+		cmocka_unit_test(test_the_end_in_a_nap),
 		cmocka_unit_test(test_the_end_cuts_a_nap_short),
+		cmocka_unit_test(test_the_number_is_closed_in_a_nap),
+		cmocka_unit_test(test_the_number_is_used_again_in_a_nap),
 		cmocka_unit_test(test_who_may_not_wait_does_not_nap),
 	};
 

@@ -8,11 +8,11 @@
 #define MANY 8 /* so many records a wait: nobody is woken often */
 #define TRUST_MIN 4
 #define TRUST_MAX 64
-#define PAUSE_EMPTY 16
+#define PAUSE_EMPTY 64
 #define PAUSE_MIN 128
 #define PAUSE_MAX 32768
 #define LONG_NAP_NS 1000000
-#define PAUSE_LONG_NAP 4096
+#define PAUSE_LONG_NAP 8192
 
 static void begin_window(struct pace *p, int64_t now_ns, uint64_t records)
 {
@@ -51,36 +51,40 @@ static int64_t average(int64_t old, int64_t each_ns, int n)
 	return old ? old + (each_ns - old) / n : each_ns;
 }
 
-static bool is_faster(const struct pace *p)
+static bool is_faster(int64_t napping_ns, int64_t alone_ns)
 {
-	return p->napping_ns <= p->alone_ns - p->alone_ns / 16;
+	return napping_ns <= alone_ns - alone_ns / 16;
+}
+
+/* A single gap in the stream, or in the machine, is not the stream's speed. */
+static int64_t capped(const struct pace *p, int64_t each_ns)
+{
+	return p->alone_ns && each_ns > 2 * p->alone_ns ? 2 * p->alone_ns : each_ns;
 }
 
 /* A window without naps is over, in which @n records came, one every @each_ns. */
-static void judge_alone(struct pace *p, int64_t each_ns, uint64_t n, bool is_worth)
+static void judge_alone(struct pace *p, int64_t each_ns, uint64_t n)
 {
 	if (each_ns >= FAST_NS || n >= MANY * (uint64_t)p->waits)
 		return forget(p);
-	p->alone_ns = average(p->alone_ns, each_ns, 2);
-	if (!is_worth || (p->napping_ns && !is_faster(p)))
-		return leave_alone(p);
+	p->alone_ns = average(p->alone_ns, capped(p, each_ns), 2);
+	p->windows = 1;
 	if (!p->napping_ns) {
 		p->trust = TRUST_MIN;
-	} else {
+	} else if (!is_faster(p->napping_ns, p->alone_ns)) {
+		leave_alone(p);
+	} else if (is_faster(p->napping_ns, each_ns)) { /* by this window, too */
 		p->pause_last = 0;
 		p->trust = p->trust < TRUST_MAX ? 2 * p->trust : TRUST_MAX;
 	}
-	p->windows = 1;
 }
 
-/* One with naps. A single gap in the stream is nothing that naps have done. */
+/* One with naps. */
 static void judge_napping(struct pace *p, int64_t each_ns)
 {
-	if (each_ns > 2 * p->alone_ns)
-		each_ns = 2 * p->alone_ns;
-	p->napping_ns = average(p->napping_ns, each_ns, 4);
+	p->napping_ns = average(p->napping_ns, capped(p, each_ns), 4);
 	/* One of the next may be slower by chance: the window without is to tell. */
-	if (p->windows == 1 ? !is_faster(p) : p->napping_ns > p->alone_ns)
+	if (p->windows == 1 ? !is_faster(p->napping_ns, p->alone_ns) : p->napping_ns > p->alone_ns)
 		return leave_alone(p);
 	if (p->windows++ < p->trust)
 		return;
@@ -97,10 +101,12 @@ bool pace_wait(struct pace *p, int64_t now_ns, uint64_t records, uint64_t sent,
 
 	if (p->sent != sent) {
 		p->sent = sent;
-		/* A try that an answer cuts short may have delayed the answer. */
-		if (p->windows && !p->napping_ns)
+		/* Naps may have delayed this answer, which no window tells. */
+		if (p->windows)
 			leave_alone(p);
-		forget(p);
+		else if (p->waits)
+			forget(p);
+		return false;
 	}
 	if (p->pause) {
 		p->pause--;
@@ -117,7 +123,9 @@ bool pace_wait(struct pace *p, int64_t now_ns, uint64_t records, uint64_t sent,
 		if (p->windows)
 			judge_napping(p, each_ns);
 		else
-			judge_alone(p, each_ns, n, is_worth(fd));
+			judge_alone(p, each_ns, n);
+		if (p->windows == 1 && !is_worth(fd))
+			leave_alone(p);
 		if (!p->pause)
 			begin_window(p, now_ns, records);
 	}
@@ -130,7 +138,7 @@ void pace_napped(struct pace *p, int64_t took_ns)
 	if (p->long_naps < 2) /* one may be the machine's */
 		return;
 	p->long_naps = 0;
-	if (p->pause_last < PAUSE_LONG_NAP)
-		p->pause_last = PAUSE_LONG_NAP;
+	if (p->pause_last < PAUSE_LONG_NAP / 2)
+		p->pause_last = PAUSE_LONG_NAP / 2;
 	leave_alone(p);
 }

@@ -15,17 +15,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* All zero at first; under rx_lock. */
+/* All zero at first; under rx_lock. A dialogue looks at the first three only. */
 struct pace {
 	uint64_t sent; /* by this side, up to now */
-	uint64_t records; /* of the key, up to the window's begin */
-	int64_t since_ns; /* the window's begin */
 	uint32_t waits; /* in the window; 0: it has not begun */
+	uint32_t windows; /* which one with naps in a row this is; 0: it is without */
+	uint32_t trust; /* so many with naps before the next without */
 	uint32_t pause; /* so many waits without a look at how fast the stream is */
 	uint32_t pause_last;
-	uint32_t windows; /* with naps up to this one; 0: it is without */
 	uint32_t long_naps; /* one after the other */
-	uint32_t trust; /* so many with naps before the next without */
+	uint64_t records; /* of the key, up to the window's begin */
+	int64_t since_ns; /* the window's begin */
 	int64_t alone_ns, napping_ns; /* a record's time, averaged; 0: not known */
 };
 

@@ -35,6 +35,7 @@ struct recv_call {
 	int64_t looks_ns; /* since when */
 	bool naps; /* if nothing is there when it looks first */
 	bool rested; /* it has */
+	uint32_t before; /* signals_interrupts() when it looked first */
 	bool interrupted; /* meanwhile: it does not wait any more */
 	struct deadline deadline;
 	size_t want; /* after -EAGAIN: wait for so many bytes in the queue; 0: do not wait */
@@ -77,13 +78,15 @@ static size_t look_size(const struct session_rx *rx, const struct recv_call *cal
 	return rx->last_len <= SCRATCH_FRONT_SIZE ? SCRATCH_FRONT_SIZE : TLS_HEADER_LEN;
 }
 
-/* Do the bytes come in on another processor? Then it costs much to wake this one. */
+/* A call that waits, and bytes that come in on another processor: it costs much to wake this one.
+ */
 static bool is_woken_from_afar(int fd)
 {
 	int cpu;
 	socklen_t len = sizeof(cpu);
 
-	return !real.getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &len) &&
+	return !wait_is_nonblocking(fd, 0) &&
+	       !real.getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &len) &&
 	       cpu != sched_getcpu();
 }
 
@@ -136,13 +139,21 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_
 }
 
 /* Nothing is there. 0: it is to look again, under whatever number the socket has by now. */
-static int nap(int fd, struct recv_call *call, uint32_t before)
+static int nap(int fd, struct recv_call *call)
 {
 	if (wait_is_nonblocking(fd, call->flags))
 		return -EAGAIN;
 	call->rested = true;
-	call->interrupted = wait_nap(fd, &call->deadline, before) != 0;
+	call->interrupted = wait_nap(fd, &call->deadline, call->before) != 0;
 	return 0;
+}
+
+/* A handler that ends the call may have run beside the nap, not in it. */
+static bool was_interrupted(const struct recv_call *call)
+{
+	bool known, interrupted = signals_interrupted(call->before, &known);
+
+	return call->interrupted || (known && interrupted);
 }
 
 /*
@@ -151,16 +162,20 @@ static int nap(int fd, struct recv_call *call, uint32_t before)
  */
 static int look_at_front(struct conn *c, int fd, struct rx_request *rq, struct recv_call *call)
 {
-	bool waits = !call->naps && !call->interrupted;
-	uint32_t before = signals_interrupts();
-	ssize_t got = real.recv(fd, call->scratch->front, call->look,
-				MSG_PEEK | (waits ? call->flags & MSG_DONTWAIT : MSG_DONTWAIT));
-	int err = got < 0 ? -errno : 0;
+	int flags = call->naps ? MSG_DONTWAIT : call->flags & MSG_DONTWAIT;
+	ssize_t got;
+	int err;
 
+	if (!call->rested)
+		call->before = signals_interrupts();
+	else if ((call->interrupted = was_interrupted(call)))
+		flags = MSG_DONTWAIT;
+	got = real.recv(fd, call->scratch->front, call->look, MSG_PEEK | flags);
+	err = got < 0 ? -errno : 0;
 	rq->front.bytes = call->scratch->front;
 	rq->front.len = got > 0 ? got : 0;
 	if (err == -EAGAIN && call->naps)
-		err = nap(fd, call, before);
+		err = nap(fd, call);
 	else if (err == -EAGAIN && call->interrupted)
 		err = -EINTR;
 	if (got >= 0 || err)

@@ -94,12 +94,7 @@ static bool restarts(int fd, int option, struct deadline *d, uint32_t before)
 
 bool wait_is_nonblocking(int fd, int flags)
 {
-	int status;
-
-	if (flags & MSG_DONTWAIT)
-		return true;
-	status = real.fcntl(fd, F_GETFL);
-	return status >= 0 && (status & O_NONBLOCK);
+	return (flags & MSG_DONTWAIT) || (real.fcntl(fd, F_GETFL) & O_NONBLOCK);
 }
 
 /*
@@ -184,10 +179,8 @@ int wait_nap(int fd, struct deadline *d, uint32_t before)
 {
 	struct timespec nap = { 0, NAP_NS };
 	struct pollfd p = { fd, POLLRDHUP, 0 };
-	bool known, interrupted, ends = real.ppoll(&p, 1, &nap, NULL) < 0 && errno == EINTR;
 
-	if (ends)
-		return restarts(fd, SO_RCVTIMEO, d, before) ? 0 : -EINTR;
-	interrupted = signals_interrupted(before, &known);
-	return known && interrupted ? -EINTR : 0;
+	if (real.ppoll(&p, 1, &nap, NULL) >= 0 || errno != EINTR)
+		return 0;
+	return restarts(fd, SO_RCVTIMEO, d, before) ? 0 : -EINTR;
 }

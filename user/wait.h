@@ -45,8 +45,8 @@ int wait_more(int fd, struct deadline *d);
 
 /*
  * A nap of some 0.2 ms (more where the thread's timers are coarser), cut short by an error and the
- * peer's close, not by bytes: 0, or -EINTR if a handler has run since signals_interrupts() was
- * @before that ends the call.
+ * peer's close, not by bytes: 0, or -EINTR if a handler cut it short that ends the call, too.
+ * @before: what signals_interrupts() said when the call began to look.
  */
 int wait_nap(int fd, struct deadline *d, uint32_t before);
 

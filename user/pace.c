@@ -104,7 +104,7 @@ bool pace_wait(struct pace *p, int64_t now_ns, uint64_t records, uint64_t sent,
 		/* Naps may have delayed this answer, which no window tells. */
 		if (p->windows)
 			leave_alone(p);
-		else if (p->waits)
+		else if (p->waits || p->trust)
 			forget(p);
 		return false;
 	}

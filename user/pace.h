@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* All zero at first; under rx_lock. A dialogue looks at the first three only. */
+/* All zero at first; under rx_lock. A dialogue looks at the first four only. */
 struct pace {
 	uint64_t sent; /* by this side, up to now */
 	uint32_t waits; /* in the window; 0: it has not begun */

@@ -32,15 +32,28 @@ struct recv_call {
 	size_t target;
 	struct scratch *scratch; /* NULL: it may not look at the queue first */
 	size_t look; /* at so many bytes of it */
-	int64_t looks_ns; /* since when */
-	bool naps; /* if nothing is there when it looks first */
-	bool rested; /* it has */
 	uint32_t before; /* signals_interrupts() when it looked first */
-	bool interrupted; /* meanwhile: it does not wait any more */
+	bool naps; /* if nothing is there then */
+	bool rested; /* it has */
+	int64_t nap_ns; /* it took so long, and */
+	bool cut_short; /* a handler ended it */
 	struct deadline deadline;
 	size_t want; /* after -EAGAIN: wait for so many bytes in the queue; 0: do not wait */
 	struct asleep asleep;
 };
+
+/* Has a handler that ends the call run in a nap, or beside it? */
+static bool was_interrupted(int fd, struct recv_call *call)
+{
+	bool known, interrupted;
+
+	if (!call->rested)
+		return false;
+	if (call->cut_short)
+		return !wait_restarts(fd, SO_RCVTIMEO, &call->deadline, call->before);
+	interrupted = signals_interrupted(call->before, &known);
+	return known && interrupted;
+}
 
 /*
  * Wait until call->want bytes are in the queue, after a go that found no whole
@@ -52,7 +65,7 @@ static int wait_for(struct conn *c, int fd, struct recv_call *call, bool moved)
 	struct deadline *d = &call->deadline;
 	int err;
 
-	if (call->interrupted)
+	if (was_interrupted(fd, call))
 		err = -EINTR;
 	else if (conn_session(c)->rx.engine.stopped)
 		err = wait_hangup(fd, d);
@@ -78,14 +91,18 @@ static size_t look_size(const struct session_rx *rx, const struct recv_call *cal
 	return rx->last_len <= SCRATCH_FRONT_SIZE ? SCRATCH_FRONT_SIZE : TLS_HEADER_LEN;
 }
 
-/* A call that waits, and bytes that come in on another processor: it costs much to wake this one.
+/*
+ * A call that waits, where it is known which handlers end it, and bytes that come in on another
+ * processor: it costs much to wake this one.
  */
 static bool is_woken_from_afar(int fd)
 {
 	int cpu;
 	socklen_t len = sizeof(cpu);
+	bool known;
 
-	return !wait_is_nonblocking(fd, 0) &&
+	signals_interrupted(0, &known);
+	return known && !wait_is_nonblocking(fd, 0) &&
 	       !real.getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &len) &&
 	       cpu != sched_getcpu();
 }
@@ -94,15 +111,15 @@ static bool is_woken_from_afar(int fd)
 static void prepare_look(struct conn *c, int fd, struct rx_request *rq, struct recv_call *call)
 {
 	const struct session *s = c->session;
-	int64_t now = wait_now_ns();
+	int64_t now;
 
 	rq->front.taken = s->rx.taken;
 	if (call->rested) {
 		call->naps = false;
-		pace_napped(&c->pace, now - call->looks_ns);
+		pace_napped(&c->pace, call->nap_ns);
 		return;
 	}
-	call->looks_ns = now;
+	now = wait_now_ns();
 	wait_begin(&call->deadline, now);
 	call->naps = !(call->flags & MSG_DONTWAIT) &&
 		     pace_wait(&c->pace, now, s->rx.engine.keys.seq, session_written(s),
@@ -138,22 +155,16 @@ static int recv_some(struct conn *c, int fd, struct rx_request *rq, struct recv_
 	return err;
 }
 
-/* Nothing is there. 0: it is to look again, under whatever number the socket has by now. */
-static int nap(int fd, struct recv_call *call)
+/* Nothing is there. Then it looks again, under whatever number the socket has by then. */
+static void nap(int fd, struct recv_call *call)
 {
-	if (wait_is_nonblocking(fd, call->flags))
-		return -EAGAIN;
+	int64_t from = wait_now_ns();
+
 	call->rested = true;
-	call->interrupted = wait_nap(fd, &call->deadline, call->before) != 0;
-	return 0;
-}
-
-/* A handler that ends the call may have run beside the nap, not in it. */
-static bool was_interrupted(const struct recv_call *call)
-{
-	bool known, interrupted = signals_interrupted(call->before, &known);
-
-	return call->interrupted || (known && interrupted);
+	if (wait_is_nonblocking(fd, call->flags))
+		return; /* that look is to say so: the number may be another file's by now */
+	call->cut_short = wait_nap(fd);
+	call->nap_ns = wait_now_ns() - from;
 }
 
 /*
@@ -162,22 +173,23 @@ static bool was_interrupted(const struct recv_call *call)
  */
 static int look_at_front(struct conn *c, int fd, struct rx_request *rq, struct recv_call *call)
 {
-	int flags = call->naps ? MSG_DONTWAIT : call->flags & MSG_DONTWAIT;
+	bool interrupted = was_interrupted(fd, call);
+	int flags = call->naps || interrupted ? MSG_DONTWAIT : call->flags & MSG_DONTWAIT;
 	ssize_t got;
 	int err;
 
-	if (!call->rested)
+	if (call->naps)
 		call->before = signals_interrupts();
-	else if ((call->interrupted = was_interrupted(call)))
-		flags = MSG_DONTWAIT;
 	got = real.recv(fd, call->scratch->front, call->look, MSG_PEEK | flags);
 	err = got < 0 ? -errno : 0;
 	rq->front.bytes = call->scratch->front;
 	rq->front.len = got > 0 ? got : 0;
-	if (err == -EAGAIN && call->naps)
-		err = nap(fd, call);
-	else if (err == -EAGAIN && call->interrupted)
+	if (err == -EAGAIN && call->naps) {
+		nap(fd, call);
+		err = 0;
+	} else if (err == -EAGAIN && interrupted) {
 		err = -EINTR;
+	}
 	if (got >= 0 || err)
 		call->scratch = NULL;
 	asleep_woke(&call->asleep);

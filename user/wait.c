@@ -81,11 +81,7 @@ static bool all_restart(void)
 	return true;
 }
 
-/*
- * poll() returns EINTR whatever SA_RESTART says, a socket call does not. A
- * socket call with a timeout never restarts (signal(7)). @before: see signals.h.
- */
-static bool restarts(int fd, int option, struct deadline *d, uint32_t before)
+bool wait_restarts(int fd, int option, struct deadline *d, uint32_t before)
 {
 	bool known, interrupted = signals_interrupted(before, &known);
 
@@ -129,7 +125,7 @@ static int wait_for(int fd, short events, int option, bool moved, struct deadlin
 		return slice == left ? -EAGAIN : 0;
 	if (errno != EINTR)
 		return -errno;
-	return !moved && restarts(fd, option, d, before) ? 0 : -EINTR;
+	return !moved && wait_restarts(fd, option, d, before) ? 0 : -EINTR;
 }
 
 int wait_writable(int fd, bool moved, struct deadline *d)
@@ -151,7 +147,7 @@ static int cut_short(int fd, struct deadline *d, uint32_t before)
 		return 0; /* the end, an error, or urgent data in the way */
 	if (time_left(fd, SO_RCVTIMEO, d) == 0)
 		return -EAGAIN;
-	return restarts(fd, SO_RCVTIMEO, d, before) ? 0 : -EINTR;
+	return wait_restarts(fd, SO_RCVTIMEO, d, before) ? 0 : -EINTR;
 }
 
 int wait_more(int fd, struct deadline *d)
@@ -175,12 +171,10 @@ int wait_readable(int fd, size_t want, struct deadline *d)
 	return !n || (size_t)n >= want ? 0 : cut_short(fd, d, before);
 }
 
-int wait_nap(int fd, struct deadline *d, uint32_t before)
+bool wait_nap(int fd)
 {
 	struct timespec nap = { 0, NAP_NS };
 	struct pollfd p = { fd, POLLRDHUP, 0 };
 
-	if (real.ppoll(&p, 1, &nap, NULL) >= 0 || errno != EINTR)
-		return 0;
-	return restarts(fd, SO_RCVTIMEO, d, before) ? 0 : -EINTR;
+	return real.ppoll(&p, 1, &nap, NULL) < 0 && errno == EINTR;
 }

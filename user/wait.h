@@ -23,6 +23,18 @@ int64_t wait_now_ns(void);
 /* The call begins to wait now, elsewhere at first. */
 void wait_begin(struct deadline *d, int64_t now_ns);
 
+/*
+ * A handler ended poll(), which SA_RESTART does not change: does a socket call go on after it?
+ * Never one with a timeout, of @option (signal(7)). @before: see signals.h.
+ */
+bool wait_restarts(int fd, int option, struct deadline *d, uint32_t before);
+
+/*
+ * A nap of some 0.2 ms (more where the thread's timers are coarser), cut short by an error and the
+ * peer's close, not by bytes. True: by a handler.
+ */
+bool wait_nap(int fd);
+
 /* Is this call to return EAGAIN instead of waiting? */
 bool wait_is_nonblocking(int fd, int flags);
 
@@ -42,13 +54,6 @@ int wait_readable(int fd, size_t want, struct deadline *d);
 
 /* The same for a call that has moved bytes, until the low-water mark: any handler brings -EINTR. */
 int wait_more(int fd, struct deadline *d);
-
-/*
- * A nap of some 0.2 ms (more where the thread's timers are coarser), cut short by an error and the
- * peer's close, not by bytes: 0, or -EINTR if a handler cut it short that ends the call, too.
- * @before: what signals_interrupts() said when the call began to look.
- */
-int wait_nap(int fd, struct deadline *d, uint32_t before);
 
 /* The same until an error or the peer's close: for a receive side that has stopped. */
 int wait_hangup(int fd, struct deadline *d);

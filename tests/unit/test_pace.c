@@ -203,6 +203,19 @@ static void test_what_another_phase_was_like_is_forgotten(void **state)
 	assert_in_range(naps, 1, 20);
 }
 
+/* Also by a dialogue that begins when a look without naps is about to. */
+static void test_a_dialogue_forgets_the_stream_before_it(void **state)
+{
+	struct stream s = { .alone_ns = 8 * US, .napping_ns = 3 * US, .each_wait = 1 };
+	struct pace p = { 0 };
+
+	while (!p.trust || p.windows)
+		follow(&p, &s, 1);
+	s.answered_every = 1;
+	follow(&p, &s, 100);
+	assert_true(!p.trust && !p.alone_ns && !p.napping_ns);
+}
+
 /* What the machine does in one window is not the stream's. */
 static void test_one_slow_window_is_no_proof(void **state)
 {
@@ -422,7 +435,6 @@ static void test_the_end_in_a_nap(void **state)
 /* The real one, which would take its time. */
 static void test_the_end_cuts_a_nap_short(void **state)
 {
-	struct deadline d = { 0 };
 	struct timespec none = { 0, 0 };
 	int64_t quickest = NAP_NS;
 
@@ -433,7 +445,7 @@ static void test_the_end_cuts_a_nap_short(void **state)
 	for (int i = 0; i < 1000; i++) {
 		int64_t from = wait_now_ns(), took;
 
-		assert_int_equal(wait_nap(fd[1], &d, 0), 0);
+		assert_false(wait_nap(fd[1]));
 		took = wait_now_ns() - from;
 		quickest = took < quickest ? took : quickest;
 	}
@@ -468,27 +480,62 @@ static int refused_fcntl(int number, int cmd, ...)
 	return -1;
 }
 
+/* No processor is this one. */
+static int from_afar(int number, int level, int option, void *value, socklen_t *len)
+{
+	assert_int_equal(option, SO_INCOMING_CPU);
+	*(int *)value = -1;
+	return 0;
+}
+
+/* Are naps tried after the first window of a quick stream? */
+static bool are_tried(void)
+{
+	int (*libcs)(int, int, int, void *, socklen_t *) = real.getsockopt;
+	struct conn *c;
+	bool tried;
+
+	keys = home_rx_pair(fd, KEY);
+	c = conn_pin(fd[1]);
+	c->session->rx.engine.keys.seq = keys.seq = 1 << 22;
+	record_comes();
+	/* So many that they are quick, however slow this test is. */
+	c->pace = (struct pace){ .waits = 1 << 20,
+				 .since_ns = wait_now_ns() - 1000 * US,
+				 .sent = session_written(c->session) };
+	real.getsockopt = from_afar;
+	assert_int_equal(tlsulp_recv(fd[1], room, sizeof(room), 0), 4);
+	real.getsockopt = libcs;
+	tried = c->pace.windows == 1;
+	assert_true(tried == !c->pace.pause);
+	conn_unpin(c);
+	home_close(fd);
+	return tried;
+}
+
+static void test_naps_are_tried(void **state)
+{
+	signals_init();
+	assert_true(are_tried());
+	signals_can_wait = false;
+}
+
 /* Whether it may wait cannot be told: it does as it did before there were naps. */
 static void test_without_fcntl_nothing_is_tried(void **state)
 {
 	int (*libcs)(int, int, ...) = real.fcntl;
-	struct conn *c;
 
-	keys = home_rx_pair(fd, KEY);
-	c = conn_pin(fd[1]);
-	/* The window without naps is about over, and the stream quick. */
-	c->pace = (struct pace){ .waits = 100,
-				 .since_ns = wait_now_ns() - 1000 * US,
-				 .sent = session_written(c->session) };
-	c->session->rx.engine.keys.seq = 50;
-	keys.seq = 50;
-	record_comes();
+	signals_init();
 	real.fcntl = refused_fcntl;
-	assert_int_equal(tlsulp_recv(fd[1], room, sizeof(room), 0), 4);
+	assert_false(are_tried());
 	real.fcntl = libcs;
-	assert_true(!c->pace.windows && c->pace.pause);
-	conn_unpin(c);
-	home_close(fd);
+	signals_can_wait = false;
+}
+
+/* A nap would end by handlers that a socket call goes on after. */
+static void test_where_handlers_are_not_known_nothing_is_tried(void **state)
+{
+	assert_false(are_tried());
 }
 
 static void test_who_may_not_wait_does_not_nap(void **state)
@@ -522,6 +569,7 @@ int main(void)
 		cmocka_unit_test_setup(test_a_gap_is_no_reason_to_stop, begin),
 		cmocka_unit_test_setup(test_an_idle_time_says_nothing_of_the_stream, begin),
 		cmocka_unit_test_setup(test_what_another_phase_was_like_is_forgotten, begin),
+		cmocka_unit_test_setup(test_a_dialogue_forgets_the_stream_before_it, begin),
 		cmocka_unit_test_setup(test_one_slow_window_is_no_proof, begin),
 		cmocka_unit_test_setup(test_naps_of_coarse_timers_are_rare, begin),
 		cmocka_unit_test_setup(test_a_new_key_begins_a_new_window, begin),
@@ -533,7 +581,9 @@ int main(void)
 		cmocka_unit_test_setup(test_the_end_cuts_a_nap_short, begin),
 		cmocka_unit_test_setup(test_the_number_is_closed_in_a_nap, begin),
 		cmocka_unit_test_setup(test_the_number_is_used_again_in_a_nap, begin),
+		cmocka_unit_test_setup(test_naps_are_tried, begin),
 		cmocka_unit_test_setup(test_without_fcntl_nothing_is_tried, begin),
+		cmocka_unit_test_setup(test_where_handlers_are_not_known_nothing_is_tried, begin),
 		cmocka_unit_test_setup(test_who_may_not_wait_does_not_nap, begin),
 	};
 

@@ -19,6 +19,28 @@ def per_unit(run):
     return {**figures, **{key: run[key] for key in ("p50_us", "p99_us", "p999_us") if key in run}}
 
 
+def ratio_in_turn(runs, others, figure):
+    """The median of those of runs that followed each other, which share what the machine was like
+    just then. None if there are none."""
+    each = ([per_unit(run).get(figure) for run in both] for both in zip(runs, others))
+    ratios = [a / b for a, b in each if a is not None and b is not None]
+    return statistics.median(ratios) if ratios else None
+
+
+# The ULP and the record layer that it is never to be dearer than; those of one Debian, if there are.
+FLOOR = (("tlsulp13", "openssl35"), ("tlsulp", "openssl35"))
+
+
+def floor_ratio(runs_of):
+    """Of CPU a message; @runs_of: each contender's runs. With the contender: (None, None) if it
+    was not measured."""
+    for ours, other in FLOOR:
+        ratio = ratio_in_turn(runs_of.get(ours, ()), runs_of.get(other, ()), "us_per_message")
+        if ratio is not None:
+            return ratio, ours
+    return None, None
+
+
 def summary(runs, figures_of=per_unit):
     """Of each figure the median, and the least and the greatest."""
     each = [figures_of(run) for run in runs]

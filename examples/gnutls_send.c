@@ -4,9 +4,10 @@
  * session and gives them to the socket; from then on it needs no TLS library
  * to send.
  *
- *   gnutls_send PORT
+ *   openssl s_server -accept 4433 -cert c.pem -key k.pem
+ *   tlsulp run -- build/examples/gnutls_send 4433
  *
- * connects to 127.0.0.1:PORT, sends one line, and closes. The peer's
+ * connects to that port of 127.0.0.1, sends one line, and closes. The peer's
  * certificate is not verified: this is about the record layer.
  */
 #include <gnutls/gnutls.h>

@@ -13,10 +13,11 @@
  * socket's, so SCM_RIGHTS passes all there is. All run under tlsulp:
  *
  *   openssl req -x509 -newkey rsa:2048 -nodes -keyout k.pem -out c.pem -subj /CN=localhost
- *   tlsulp run -- build/examples/handover c.pem k.pem BIG control 8443 &
- *   curl -k --limit-rate 10M https://127.0.0.1:8443/ -o copy &
+ *   head -c 500M /dev/urandom >BIG
+ *   tlsulp run -- build/examples/handover c.pem k.pem BIG control 8443 & sleep 1
+ *   curl -k --limit-rate 10M https://127.0.0.1:8443/ -o copy & sleep 1
  *   tlsulp run -- build/examples/handover c.pem k.pem BIG control &
- *   wait %2; cmp BIG copy
+ *   wait %2; cmp BIG copy; kill %3
  */
 #include "common.h"
 

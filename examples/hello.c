@@ -2,7 +2,7 @@
 /*
  * The shortest use of the TLS ULP: attach, set keys, send "hello world".
  * Exactly the calls of the kernel's document (Documentation/networking/tls.rst);
- * run it as `tlsulp run -- hello`, or on a kernel that has the ULP.
+ * run it as `tlsulp run -- build/examples/hello`, or on a kernel that has the ULP.
  *
  * Both ends are in this program and the keys are made up: in a real one they
  * come from a TLS handshake (see openssl_sendfile.c and gnutls_send.c).

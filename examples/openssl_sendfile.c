@@ -3,7 +3,7 @@
  * A server that sends one file by SSL_sendfile(): OpenSSL does the handshake,
  * the TLS ULP the records.
  *
- *   openssl_sendfile CERT.pem KEY.pem FILE [PORT]
+ *   tlsulp run -- build/examples/openssl_sendfile CERT.pem KEY.pem FILE [PORT]
  *
  * prints the port it listens on, serves one connection, and fails if OpenSSL
  * did not get the ULP. Try: openssl s_client -quiet -connect 127.0.0.1:PORT

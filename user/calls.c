@@ -611,6 +611,8 @@ static int fcntl_number(int fd, int cmd, void *arg)
 
 	if (dup)
 		got = duplicated(fd, got);
+	else if (cmd == F_SETFL)
+		patience_changed(fd);
 	exec_end(begun);
 	return got;
 }
@@ -639,6 +641,17 @@ int call_fcntl(int fd, int cmd, void *arg)
 	if (cmd == F_SETPIPE_SZ)
 		return tube_resize(fd, arg);
 	return fcntl_number(fd, cmd, arg);
+}
+
+int call_ioctl(int fd, unsigned long request, void *arg)
+{
+	int got;
+
+	tube_leave(fd);
+	got = real.ioctl(fd, request, arg);
+	if (request == FIONBIO)
+		patience_changed(fd);
+	return got;
 }
 
 int tlsulp_close(int fd)
@@ -905,6 +918,9 @@ static bool syscall_on_descriptors(long number, long a, long b, long c, long *re
 		return true;
 	case SYS_fcntl:
 		*result = call_fcntl(a, b, (void *)c);
+		return true;
+	case SYS_ioctl:
+		*result = call_ioctl(a, b, (void *)c);
 		return true;
 	case SYS_socket:
 		*result = call_new_fd(real.socket(a, b, c));

@@ -10,6 +10,7 @@
 ssize_t call_preadv2(int fd, const struct iovec *iov, int count, off64_t offset, int flags);
 ssize_t call_pwritev2(int fd, const struct iovec *iov, int count, off64_t offset, int flags);
 int call_fcntl(int fd, int cmd, void *arg);
+int call_ioctl(int fd, unsigned long request, void *arg);
 int call_close_range(unsigned int first, unsigned int last, int flags);
 void call_closefrom(int first);
 int call_daemon(int nochdir, int noclose);

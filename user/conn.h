@@ -18,6 +18,7 @@
 #include "user/fdtab.h"
 #include "user/lock.h"
 #include "user/pace.h"
+#include "user/patience.h"
 #include "user/session.h"
 
 struct conn {
@@ -31,6 +32,7 @@ struct conn {
 	uint32_t tx_key_gen, rx_key_gen;
 	uint32_t tx_batch; /* records per write that the socket took last, under tx_lock */
 	struct pace pace; /* of the stream that comes, under rx_lock */
+	struct patience patience; /* of sends */
 	bool lingering; /* the linger thread knows of it */
 	uint32_t asleep; /* calls that sleep or have slept (asleep.h) */
 	int kept; /* the number that its socket has for them, once the program has none; 0: none */

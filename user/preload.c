@@ -284,9 +284,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
-	ready();
-	tube_leave(fd);
-	return real.ioctl(fd, request, arg);
+	return (ready(), call_ioctl(fd, request, arg));
 }
 
 EXPORT int daemon(int nochdir, int noclose)

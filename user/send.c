@@ -46,17 +46,21 @@ static ssize_t result(size_t done, int err, int flags)
 
 ssize_t send_source(struct conn *c, int fd, struct source *s, int type, int flags)
 {
-	struct deadline deadline = { 0 };
+	struct deadline deadline = { 0 }, endless = WAIT_ENDLESS;
 	struct asleep asleep = { 0 };
-	bool rest;
+	bool rest, asked = (flags & MSG_DONTWAIT) != 0, known;
 	size_t done = 0;
 	int err;
 
 	for (;;) {
 		done += send_some(c, fd, s, type, flags, &err, &rest, &asleep);
-		if (err != -EAGAIN || wait_is_nonblocking(fd, flags))
+		if (err != -EAGAIN)
 			break;
-		err = wait_writable(fd, done > 0, &deadline);
+		known = !asked && patience_is_known(c);
+		asked = true;
+		if (!known && !patience_ask(c, fd, flags, &deadline))
+			break;
+		err = wait_writable(fd, done > 0, known ? &endless : &deadline);
 		if (err)
 			break;
 		fd = asleep_number(c, fd);

@@ -74,6 +74,7 @@ struct session {
 	uint32_t stat_slot; /* its index + 1 into conns there; 0: none */
 	uint64_t left_region; /* where it still counts as current, though another took it over */
 	uint32_t left_slot;
+	uint32_t patience_changes; /* how often sends may have come to wait otherwise; atomic */
 	bool dead; /* failed closed: a holder died in a state change, or foreign bytes were seen */
 	struct session_tx tx; /* under tx_lock */
 	struct session_rx rx; /* under rx_lock */

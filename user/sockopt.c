@@ -478,6 +478,11 @@ static int get_ours(struct conn *c, int fd, int level, int name, void *value, so
 	return result(err);
 }
 
+static bool is_send_timeout(int name)
+{
+	return name == SO_SNDTIMEO || name == SO_SNDTIMEO_OLD || name == SO_SNDTIMEO_NEW;
+}
+
 int sockopt_set(int fd, int level, int name, const void *value, socklen_t len)
 {
 	struct conn *c;
@@ -494,6 +499,8 @@ int sockopt_set(int fd, int level, int name, const void *value, socklen_t len)
 		ret = real.setsockopt(fd, level, name, value, len);
 		if (level == SOL_SOCKET && (name == SO_RCVBUF || name == SO_RCVBUFFORCE))
 			c->session->rx.rcvbuf = rcvbuf_of(fd);
+		else if (level == SOL_SOCKET && is_send_timeout(name))
+			patience_changed(fd);
 	}
 	conn_unpin(c);
 	return ret;

@@ -68,6 +68,11 @@ static int time_left(int fd, int option, struct deadline *d)
 	return left < 0 ? 0 : left > 1 << 30 ? 1 << 30 : left;
 }
 
+bool wait_is_endless(int fd, int option, struct deadline *d)
+{
+	return time_left(fd, option, d) < 0;
+}
+
 /* Which handler ran is not known: if all of this process restart, that one did. */
 static bool all_restart(void)
 {

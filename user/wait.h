@@ -17,6 +17,11 @@ struct deadline {
 	int64_t at_ms; /* CLOCK_MONOTONIC; -1: never */
 };
 
+#define WAIT_ENDLESS                                                                               \
+	{                                                                                          \
+		.known = true, .at_ms = -1                                                         \
+	}
+
 /* CLOCK_MONOTONIC. */
 int64_t wait_now_ns(void);
 
@@ -34,6 +39,9 @@ bool wait_restarts(int fd, int option, struct deadline *d, uint32_t before);
  * peer's close, not by bytes. True: by a handler.
  */
 bool wait_nap(int fd);
+
+/* Has the call no deadline, of @option? */
+bool wait_is_endless(int fd, int option, struct deadline *d);
 
 /* Is this call to return EAGAIN instead of waiting? */
 bool wait_is_nonblocking(int fd, int flags);

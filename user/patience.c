@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/patience.h"
+
+#include "user/conn.h"
+#include "user/signals.h"
+#include "user/tube.h"
+
+#include <sys/socket.h>
+
+#define BELIEVED 64 /* waits */
+
+static uint32_t changes_of(struct conn *c)
+{
+	return __atomic_load_n(&conn_session(c)->patience_changes, __ATOMIC_ACQUIRE);
+}
+
+bool patience_is_known(struct conn *c)
+{
+	struct patience *p = &c->patience;
+	uint32_t waits = __atomic_load_n(&p->waits, __ATOMIC_RELAXED);
+
+	if (!waits || __atomic_load_n(&p->since, __ATOMIC_ACQUIRE) != changes_of(c) + 1)
+		return false;
+	__atomic_store_n(&p->waits, waits - 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+/* Do fcntl(), ioctl() and setsockopt() of this process come here? */
+static bool are_changes_seen(void)
+{
+	bool known;
+
+	signals_interrupted(0, &known);
+	return known;
+}
+
+bool patience_ask(struct conn *c, int fd, int flags, struct deadline *d)
+{
+	struct patience *p = &c->patience;
+	uint32_t changes = changes_of(c); /* what is set from now on counts as later */
+
+	if (wait_is_nonblocking(fd, flags))
+		return false;
+	if (are_changes_seen() && wait_is_endless(fd, SO_SNDTIMEO, d)) {
+		__atomic_store_n(&p->since, changes + 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&p->waits, BELIEVED, __ATOMIC_RELAXED);
+	}
+	return true;
+}
+
+void patience_changed(int fd)
+{
+	struct conn *c = tube_is(fd) ? NULL : conn_pin(fd); /* a pipe's bytes stay where they are */
+
+	if (!c)
+		return;
+	__atomic_add_fetch(&conn_session(c)->patience_changes, 1, __ATOMIC_ACQ_REL);
+	conn_unpin(c);
+}

@@ -55,6 +55,8 @@ static int move_to_parcel(struct conn *c)
 	holders_add(s, arena_self(a));
 	arena_address(a, s->cookie);
 	conn_move(c, a, s);
+	/* One that was told to the old one may have come too late for the copy. */
+	__atomic_add_fetch(&s->patience_changes, 1, __ATOMIC_ACQ_REL);
 	leave_session(old_arena, old);
 	return 0;
 }

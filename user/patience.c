@@ -34,14 +34,26 @@ static bool are_changes_seen(void)
 	return known;
 }
 
+static void forget(struct patience *p)
+{
+	__atomic_store_n(&p->since, 0, __ATOMIC_RELEASE);
+}
+
 bool patience_ask(struct conn *c, int fd, int flags, struct deadline *d)
 {
 	struct patience *p = &c->patience;
 	uint32_t changes = changes_of(c); /* what is set from now on counts as later */
+	bool asks_both = !d->known;
 
-	if (wait_is_nonblocking(fd, flags))
+	if (flags & MSG_DONTWAIT)
 		return false;
-	if (are_changes_seen() && wait_is_endless(fd, SO_SNDTIMEO, d)) {
+	if (wait_is_nonblocking(fd, 0)) {
+		forget(p);
+		return false;
+	}
+	if (!wait_is_endless(fd, SO_SNDTIMEO, d)) {
+		forget(p);
+	} else if (asks_both && are_changes_seen() && conn_owns(c, fd)) {
 		__atomic_store_n(&p->since, changes + 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&p->waits, BELIEVED, __ATOMIC_RELAXED);
 	}

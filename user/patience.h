@@ -2,9 +2,9 @@
 /*
  * Whether sends on a socket wait, and without an end. One that gets full for each message (a small
  * SO_SNDBUF, a slow reader) would be asked for O_NONBLOCK and SO_SNDTIMEO each time. Where libc's
- * names are ours, whoever sets one of them tells all that have the socket; what was learnt before
- * is not believed then. It is asked all the same now and then, and after half a second of waiting,
- * as a process without the library may have the socket, too.
+ * names are ours, whoever sets one of them by a number that the library knows tells all that have
+ * the socket; what was learnt before is not believed then. It is asked all the same now and then,
+ * and after half a second of waiting, as a process without the library may have the socket, too.
  *
  * Safe from any thread and process.
  */

@@ -499,7 +499,7 @@ int sockopt_set(int fd, int level, int name, const void *value, socklen_t len)
 		ret = real.setsockopt(fd, level, name, value, len);
 		if (level == SOL_SOCKET && (name == SO_RCVBUF || name == SO_RCVBUFFORCE))
 			c->session->rx.rcvbuf = rcvbuf_of(fd);
-		else if (level == SOL_SOCKET && is_send_timeout(name))
+		else if (level == SOL_SOCKET && is_send_timeout(name) && !ret)
 			patience_changed(fd);
 	}
 	conn_unpin(c);

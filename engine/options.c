@@ -85,15 +85,25 @@ int tls_options_keys(const struct tls_keys *old, const struct tls_keys *other, c
 	return old->version ? 1 : 0;
 }
 
+/* The version alone is read without a lock: is there a key (tls_keys_are_set())? */
+static void keys_set(struct tls_keys *to, const struct tls_keys *from)
+{
+	const size_t at = sizeof(to->version);
+
+	_Static_assert(offsetof(struct tls_keys, version) == 0, "what follows it is copied");
+	memcpy((uint8_t *)to + at, (const uint8_t *)from + at, sizeof(*to) - at);
+	__atomic_store_n(&to->version, from->version, __ATOMIC_RELEASE);
+}
+
 void tls_options_set_tx(struct tls_tx *tx, const struct tls_keys *keys)
 {
-	tx->keys = *keys;
+	keys_set(&tx->keys, keys);
 	tx->key_gen++;
 }
 
 void tls_options_set_rx(struct tls_rx *rx, const struct tls_keys *keys)
 {
-	rx->keys = *keys;
+	keys_set(&rx->keys, keys);
 	rx->key_gen++;
 	rx->paused = false;
 }

@@ -30,6 +30,12 @@ struct tls_keys {
 	uint64_t explicit_nonce; /* TLS 1.2 with an explicit nonce: of the next record sent */
 };
 
+/* With or without the lock of what they are in. */
+static inline bool tls_keys_are_set(const struct tls_keys *k)
+{
+	return __atomic_load_n(&k->version, __ATOMIC_ACQUIRE) != 0;
+}
+
 /* How to seal or open one record. Lengths in bytes. */
 struct tls_record {
 	uint8_t prefix[TLS_PREFIX_MAX]; /* header and explicit nonce: sent as they are */

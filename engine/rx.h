@@ -28,7 +28,7 @@ void tls_rx_init(struct tls_rx *rx);
 
 static inline bool tls_rx_is_set(const struct tls_rx *rx)
 {
-	return rx->keys.version != 0;
+	return tls_keys_are_set(&rx->keys);
 }
 
 /* May records be opened? 0, rx->error, or -EKEYEXPIRED while paused. */

@@ -27,7 +27,7 @@ void tls_tx_init(struct tls_tx *tx);
 
 static inline bool tls_tx_is_set(const struct tls_tx *tx)
 {
-	return tx->keys.version != 0;
+	return tls_keys_are_set(&tx->keys);
 }
 
 /*

@@ -612,7 +612,7 @@ static int fcntl_number(int fd, int cmd, void *arg)
 	if (dup)
 		got = duplicated(fd, got);
 	else if (cmd == F_SETFL && !got)
-		patience_changed(fd);
+		patience_changed_at(fd);
 	exec_end(begun);
 	return got;
 }
@@ -650,7 +650,7 @@ int call_ioctl(int fd, unsigned long request, void *arg)
 	tube_leave(fd);
 	got = real.ioctl(fd, request, arg);
 	if (request == FIONBIO && !got)
-		patience_changed(fd);
+		patience_changed_at(fd);
 	return got;
 }
 

@@ -56,7 +56,7 @@ static int move_to_parcel(struct conn *c)
 	arena_address(a, s->cookie);
 	conn_move(c, a, s);
 	/* One that was told to the old one may have come too late for the copy. */
-	__atomic_add_fetch(&s->patience_changes, 1, __ATOMIC_ACQ_REL);
+	patience_changed(s);
 	leave_session(old_arena, old);
 	return 0;
 }

@@ -25,47 +25,41 @@ bool patience_is_known(struct conn *c)
 	return true;
 }
 
-/* Do fcntl(), ioctl() and setsockopt() of this process come here? */
-static bool are_changes_seen(void)
-{
-	bool known;
-
-	signals_interrupted(0, &known);
-	return known;
-}
-
 static void forget(struct patience *p)
 {
 	__atomic_store_n(&p->since, 0, __ATOMIC_RELEASE);
 }
 
-bool patience_ask(struct conn *c, int fd, int flags, struct deadline *d)
+bool patience_ask(struct conn *c, int fd, struct deadline *d)
 {
 	struct patience *p = &c->patience;
 	uint32_t changes = changes_of(c); /* what is set from now on counts as later */
 	bool asks_both = !d->known;
 
-	if (flags & MSG_DONTWAIT)
-		return false;
 	if (wait_is_nonblocking(fd, 0)) {
 		forget(p);
 		return false;
 	}
 	if (!wait_is_endless(fd, SO_SNDTIMEO, d)) {
 		forget(p);
-	} else if (asks_both && are_changes_seen() && conn_owns(c, fd)) {
+	} else if (asks_both && signals_are_seen() && conn_owns(c, fd)) {
 		__atomic_store_n(&p->since, changes + 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&p->waits, BELIEVED, __ATOMIC_RELAXED);
 	}
 	return true;
 }
 
-void patience_changed(int fd)
+void patience_changed(struct session *s)
+{
+	__atomic_add_fetch(&s->patience_changes, 1, __ATOMIC_ACQ_REL);
+}
+
+void patience_changed_at(int fd)
 {
 	struct conn *c = tube_is(fd) ? NULL : conn_pin(fd); /* a pipe's bytes stay where they are */
 
 	if (!c)
 		return;
-	__atomic_add_fetch(&conn_session(c)->patience_changes, 1, __ATOMIC_ACQ_REL);
+	patience_changed(conn_session(c));
 	conn_unpin(c);
 }

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 struct conn;
+struct session;
 
 /* Of a connection, in this process. All zero: nothing is known. */
 struct patience {
@@ -28,12 +29,14 @@ struct patience {
 bool patience_is_known(struct conn *c);
 
 /*
- * Is the call, with @flags, to wait for room? Asks, and remembers if it waits without an end. @d:
- * its deadline.
+ * Is a call without MSG_DONTWAIT to wait for room? Asks, and remembers if it waits without an end.
+ * @d: its deadline.
  */
-bool patience_ask(struct conn *c, int fd, int flags, struct deadline *d);
+bool patience_ask(struct conn *c, int fd, struct deadline *d);
 
-/* O_NONBLOCK or SO_SNDTIMEO of @fd may have been set; afterwards. */
-void patience_changed(int fd);
+/* O_NONBLOCK or SO_SNDTIMEO of the session's socket may have been set; afterwards. */
+void patience_changed(struct session *s);
+/* The same of whatever @fd is. */
+void patience_changed_at(int fd);
 
 #endif

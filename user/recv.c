@@ -99,10 +99,8 @@ static bool is_woken_from_afar(int fd)
 {
 	int cpu;
 	socklen_t len = sizeof(cpu);
-	bool known;
 
-	signals_interrupted(0, &known);
-	return known && !wait_is_nonblocking(fd, 0) &&
+	return signals_are_seen() && !wait_is_nonblocking(fd, 0) &&
 	       !real.getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &len) &&
 	       cpu != sched_getcpu();
 }

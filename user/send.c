@@ -48,17 +48,17 @@ ssize_t send_source(struct conn *c, int fd, struct source *s, int type, int flag
 {
 	struct deadline deadline = { 0 }, endless = WAIT_ENDLESS;
 	struct asleep asleep = { 0 };
-	bool rest, asked = (flags & MSG_DONTWAIT) != 0, known;
+	bool rest, asked = false, known;
 	size_t done = 0;
 	int err;
 
 	for (;;) {
 		done += send_some(c, fd, s, type, flags, &err, &rest, &asleep);
-		if (err != -EAGAIN)
+		if (err != -EAGAIN || (flags & MSG_DONTWAIT))
 			break;
 		known = !asked && patience_is_known(c);
 		asked = true;
-		if (!known && !patience_ask(c, fd, flags, &deadline))
+		if (!known && !patience_ask(c, fd, &deadline))
 			break;
 		err = wait_writable(fd, done > 0, known ? &endless : &deadline);
 		if (err)

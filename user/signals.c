@@ -112,7 +112,7 @@ uint32_t signals_interrupts(void)
 
 bool signals_interrupted(uint32_t before, bool *known)
 {
-	*known = __atomic_load_n(&signals_can_wait, __ATOMIC_RELAXED);
+	*known = signals_are_seen();
 	return signals_thread.interrupts != before;
 }
 

@@ -38,9 +38,15 @@ struct signals_thread {
 extern __thread struct signals_thread signals_thread;
 extern bool signals_can_wait;
 
+/* Do handlers stand behind ours, and are libc's names ours? */
+static inline bool signals_are_seen(void)
+{
+	return __atomic_load_n(&signals_can_wait, __ATOMIC_RELAXED);
+}
+
 static inline bool signals_begin(void)
 {
-	if (__builtin_expect(!__atomic_load_n(&signals_can_wait, __ATOMIC_RELAXED), 0))
+	if (__builtin_expect(!signals_are_seen(), 0))
 		return false;
 	signals_thread.depth++;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);

@@ -500,7 +500,7 @@ int sockopt_set(int fd, int level, int name, const void *value, socklen_t len)
 		if (level == SOL_SOCKET && (name == SO_RCVBUF || name == SO_RCVBUFFORCE))
 			c->session->rx.rcvbuf = rcvbuf_of(fd);
 		else if (level == SOL_SOCKET && is_send_timeout(name) && !ret)
-			patience_changed(fd);
+			patience_changed(conn_session(c));
 	}
 	conn_unpin(c);
 	return ret;

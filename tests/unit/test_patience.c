@@ -177,14 +177,22 @@ static void test_another_process(void **state)
 	send_until_refused();
 }
 
-static void test_a_timeout(void **state)
+static void set_timeout(struct timeval timeout)
 {
-	struct timeval timeout = { .tv_usec = 20000 };
-
-	send_waiting(3);
-	fill();
 	assert_int_equal(
 		tlsulp_setsockopt(fd[0], SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)), 0);
+}
+
+static void a_timeout_is_set(void)
+{
+	set_timeout((struct timeval){ .tv_usec = 20000 });
+}
+
+static void test_a_timeout(void **state)
+{
+	send_waiting(3);
+	fill();
+	a_timeout_is_set();
 	assert_int_equal(tlsulp_send(fd[0], message, sizeof(message), 0), -1);
 	assert_int_equal(errno, EAGAIN);
 	assert_int_equal(waited, 1);
@@ -193,20 +201,9 @@ static void test_a_timeout(void **state)
 /* Then each wait asks. */
 static void test_with_a_timeout_nothing_is_known(void **state)
 {
-	struct timeval timeout = { .tv_sec = 100 };
-
-	assert_int_equal(
-		tlsulp_setsockopt(fd[0], SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)), 0);
+	set_timeout((struct timeval){ .tv_sec = 100 });
 	send_waiting(10);
 	assert_int_equal(asked, waited);
-}
-
-static void a_timeout_is_set(void)
-{
-	struct timeval timeout = { .tv_usec = 20000 };
-
-	assert_int_equal(
-		tlsulp_setsockopt(fd[0], SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)), 0);
 }
 
 /* The call goes on without; what it knows is not the next one's. */
